@@ -1,6 +1,6 @@
 """Randomized linear algebra and Monte Carlo estimators that know their own error.
 
-Six families, each exact, certified, or with a standard error beside the estimate:
+Six families; each estimate is exact, certified, or comes with a standard error:
 
 * `randla.sketching`: sketches of a matrix in one pass;
 * `randla.sampling`: leverage scores, Lewis weights, sensitivities, samples of rows;
@@ -9,8 +9,8 @@ Six families, each exact, certified, or with a standard error beside the estimat
 * `randla.transport`: the sliced Wasserstein distance with control variates;
 * `randla.smoothing`: particle filters, PaRIS and particle Gibbs for state-space models.
 
-All names are reachable from here and load when they are first used: ``import randla`` itself
-loads neither Numba nor SciPy.
+All names are available from here and are loaded on first use: ``import randla`` itself loads
+neither Numba nor SciPy.
 """
 
 from importlib import import_module

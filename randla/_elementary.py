@@ -1,8 +1,8 @@
-"""Powers, logarithms and exponentials that vectorise: no branches, no tables, no library calls.
+"""Powers, logarithms and exponentials that vectorize: no branches, no tables, no library calls.
 
-The functions are pasted into the loops of kernels, which LLVM then turns into vector code; the
-library's `pow` would be called for each number. Numbers are split into exponent and mantissa by
-their bits, and series of fixed length do the rest. Errors, against `math` and mpmath:
+The functions are inlined into the loops of kernels, which LLVM then turns into vector code; the
+library's `pow` would be a call for each number. Numbers are split into exponent and mantissa by
+their bits, and series of fixed length do the rest. Errors, compared with `math` and mpmath:
 
 ============  ===================================  ====================================
 ``log2(x)``   absolute, 2e-16 (1 + abs(log2 x))    x > 0, not subnormal, not inf
@@ -47,7 +47,7 @@ def log2(x):
     bits = np.float64(x).view(np.int64)
     exponent = np.float64((bits >> _WIDTH) - _BIAS)
     mantissa = np.int64((bits & _LOW52) | _ONE_BITS).view(np.float64)  # in [1, 2)
-    above = mantissa > _SQRT2  # centred on 1: in (1 / sqrt 2, sqrt 2]
+    above = mantissa > _SQRT2  # centered on 1: in (1 / sqrt 2, sqrt 2]
     mantissa = 0.5 * mantissa if above else mantissa
     exponent = exponent + 1.0 if above else exponent
     z = (mantissa - 1.0) / (mantissa + 1.0)

@@ -1,41 +1,43 @@
 """The one place that chooses Numba's options.
 
-Every kernel of the library is compiled through one of the names below, so that a reader who
-meets ``@kernel`` knows all of its options, and a change of policy is a change of one line.
+Every kernel of the library is compiled through one of the names below, so that a reader who sees
+``@kernel`` knows all of its options, and a change of policy is a change of one line.
 
 ``kernel``
-    A serial loop over plain arrays. Cached on disk, where a folder can be written; releases the
-    GIL, so that `randla._parallel` can run it on a pool of Python threads; division by zero gives
-    inf or NaN as in NumPy.
+    A serial loop over plain arrays. Cached on disk, if a folder is writable; releases the GIL, so
+    that `randla._parallel` can run it on a pool of Python threads; division by zero gives inf or
+    NaN as in NumPy.
 ``summing_kernel``
     The same, but floating-point sums may be reordered (``reassoc``) and multiply-adds fused
-    (``contract``). That is what lets LLVM vectorise a reduction. It leaves NaN and inf alone,
-    which ``fastmath=True`` does not, but it destroys compensated summation. A loop that sums must
-    not also store to an array that may be shorter than 256 bytes: where two arrays begin within
-    that distance LLVM runs the loop entry by entry, so that the order of the sum, and with it the
-    last bit of the result, would depend on where the arrays lie.
+    (``contract``). This allows LLVM to vectorize a reduction. It preserves NaN and inf, unlike
+    ``fastmath=True``, but it destroys compensated summation. A loop that sums must not also store
+    to an array that may be shorter than 256 bytes: if two arrays begin within that distance LLVM
+    runs the loop entry by entry, so that the order of the sum, and with it the last bit of the
+    result, would depend on the position of the arrays.
 ``fused_kernel``
     The same as ``kernel``, but a product and a sum may become one fused multiply-add. No sum is
-    reordered, so results do not depend on how a loop was vectorised.
+    reordered, so results do not depend on how a loop was vectorized.
 ``inline``
-    A helper of one or two lines that is pasted into the kernels that call it.
+    A helper of one or two lines that is inlined into the kernels that call it.
 ``unsaved_kernel``, ``unsaved_inline``
-    The same as ``kernel`` without the disk cache: for functions that a factory makes around
-    other jitted functions, whose files no other process would find. The second one is always
-    inlined by LLVM.
+    The same as ``kernel`` without the disk cache: for functions that a factory makes around other
+    jitted functions, whose files no other process would find. The second one is always inlined by
+    LLVM.
 ``linked``
-    ``numba.njit`` for a function that only kernels call; the options are the caller's.
+    ``numba.njit`` for a function that only kernels call.
 
-A kernel that another kernel calls is compiled as `linked`, apart from what Python calls: it has
-no entry for Python, which unpacks every array and costs a third of the time, and LLVM optimises
-and translates it once, in the caller that Python called, not again at each call on the way. That
-halves the first call of a kernel of many parts. No kernel may call itself.
-None has the entry for C that Numba would add, as no function is handed on by its address.
-While one of them is compiled Python's collector of cycles rests: it would look again and again
-through the objects of the compiler, which live until the end, for an eighth of the time.
+If one kernel calls another, the second is compiled as `linked` for it: without the entry point
+for Python, which unpacks every array and costs a third of the compile time, and without machine
+code of its own. LLVM optimizes it once, as a part of the kernel that Python calls, and not again
+for each kernel on the way. This halves the first call of a kernel of many parts. No kernel may
+call itself.
 
-With ``NUMBA_DISABLE_JIT=1`` kernels are Python functions. They overflow as silently as compiled
-ones: hashes and streams of random numbers are made of products that do not fit.
+None of them has the entry point for C that Numba would add, as no function is passed by its
+address. While a kernel is being compiled, Python's cyclic garbage collector is disabled: it would
+repeatedly scan the objects of the compiler, which live until the end, for an eighth of the time.
+
+With ``NUMBA_DISABLE_JIT=1`` kernels are Python functions. They overflow silently, like compiled
+kernels: hashes and streams of random numbers are products that overflow.
 """
 
 import gc
@@ -131,9 +133,9 @@ def _njit(function: Any, **options: Any) -> Any:
 
 
 def _cached_njit(function: Any, **options: Any) -> Any:
-    """``numba.njit(cache=True)``, or without the cache where no folder can be written.
+    """``numba.njit(cache=True)``, or without the cache if no folder is writable.
 
-    There Numba raises when the function is made, so that the package could not be imported.
+    In that case Numba raises when the function is made, so that the package could not be imported.
     """
     try:
         return _njit(function, cache=True, **options)

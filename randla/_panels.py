@@ -13,7 +13,7 @@ from randla._typing import Array
 
 T = TypeVar("T")
 
-#: Seconds a row and column that a pass takes, roughly.
+#: Approximate seconds a row and column of a pass.
 PACE = 1e-9
 
 
@@ -23,12 +23,12 @@ class Panels:
     Attributes
     ----------
     data : (K, w, PANEL) ndarray
-        w is d rounded up to an even number; what lies beyond n and d is zero.
+        w is d rounded up to an even number; entries beyond n and d are zero.
     rhs : (K, PANEL) ndarray
     weight : (K, PANEL) ndarray or None
         Weights by which rows and right-hand sides have been multiplied; None for ones.
     part_size : int
-        Panels of a part, the unit that threads share: 64, that is 16384 rows, unless told.
+        Panels of a part, the unit that threads share: by default 64, that is 16384 rows.
     """
 
     def __init__(self, n: int, d: int, part_size: int = 64) -> None:
@@ -71,9 +71,9 @@ class Panels:
         return np.divide(size, self.weight, out=np.zeros_like(size), where=self.weight > 0.0)
 
     def each_part(self, task: Callable[[int, slice, int], T], passes: float = 1.0) -> list[T]:
-        """``task(part, its panels, rows from its first on)`` for the parts, on threads if it pays.
+        """``task(part, its panels, rows from its first on)`` for the parts, perhaps on threads.
 
-        The price is that of `passes` products with a vector.
+        The cost is that of `passes` products with a vector.
         """
         if self.n_parts == 1:
             return [task(0, slice(None), self.n)]
@@ -161,7 +161,7 @@ def fill_lines(out: Array, rows: NDArray[Any]) -> None:
     """Transpose rows (m, d) into out (K, d, PANEL), panel by panel."""
     m, d = rows.shape
     full = m // PANEL
-    whole = rows[: full * PANEL].reshape(full, PANEL, d)  # a view, whatever the strides
+    whole = rows[: full * PANEL].reshape(full, PANEL, d)  # a view, for any strides
     np.copyto(out[:full], whole.transpose(0, 2, 1))
     if m > full * PANEL:
         np.copyto(out[full, :, : m - full * PANEL], rows[full * PANEL :].T)

@@ -1,18 +1,17 @@
 """The one way to use several cores: serial kernels on a small pool of Python threads.
 
-A computation is cut into *parts* whose number and bounds depend on the shape of the data only.
-A part calls serial kernels that release the GIL (or NumPy functions that do); its result goes to a
-place of its own, and the caller combines the results in the order of the parts. So the answer is
-the same, bit for bit, for any number of threads.
+A computation is cut into *parts* whose number and bounds depend only on the shape of the data. A
+part calls serial kernels that release the GIL (or NumPy functions that do); it has its own memory
+for the result, and the caller combines the results in the order of the parts. So the result is the
+same, bit for bit, for any number of threads.
 
 Why not ``numba.prange``: a fork after a parallel call kills the child, two Python threads in a
 parallel kernel under the workqueue layer (the only one on some platforms) kill the process, and
-OpenMP's threads spin at their barrier, which costs milliseconds on a shared machine. The price of
-the pool is about 0.1 ms a call, so shorter work runs on the calling thread alone.
+OpenMP's threads spin at their barrier, which costs milliseconds on a shared machine. The overhead
+of the pool is about 0.1 ms a call, so shorter work runs on the calling thread alone.
 
-The calling thread works through the parts together with the pool. Between two of its parts it
-moves the progress bar and Python looks for Ctrl-C; parts should therefore last half a second or
-less.
+The calling thread works on the parts together with the pool. Between two of its parts it updates
+the progress bar and Python checks for Ctrl-C; parts should therefore last at most half a second.
 """
 
 import multiprocessing
@@ -31,9 +30,9 @@ from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
-#: Estimated work below which the pool is not worth its price, in seconds.
+#: Estimated work below which the pool is not worth its overhead, in seconds.
 WORTH_THE_POOL = 1e-3
-#: How long a call runs before the bar of its parts is drawn, in seconds.
+#: How long a call runs before the bar of its parts is shown, in seconds.
 WORTH_A_BAR = 0.5
 #: How long Ctrl-C waits for parts that run, in seconds.
 _PATIENCE = 0.7
@@ -50,8 +49,8 @@ _known_tasks: set[Any] = set()  # code of tasks that have run: their kernels are
 def thread_count() -> int:
     """Number of threads that `run_parts` may use when it is called from here.
 
-    What ``numba.set_num_threads`` was given, else Numba's default (the number of cores, or
-    ``NUMBA_NUM_THREADS``); one in a worker of a pool, whose owner already shares out the cores.
+    The value given to ``numba.set_num_threads``, else Numba's default (the number of cores, or
+    ``NUMBA_NUM_THREADS``); one in a worker of a pool, whose owner already distributes the cores.
     """
     return 1 if getattr(_local, "serial", 0) or _in_worker() else _configured_threads()
 
@@ -64,7 +63,7 @@ def _configured_threads() -> int:
 
 
 def _in_worker() -> bool:
-    """Whether this thread or process belongs to somebody's pool."""
+    """Whether this thread or process belongs to a pool of other code."""
     if multiprocessing.parent_process() is not None:
         return True
     name = threading.current_thread().name
@@ -73,7 +72,7 @@ def _in_worker() -> bool:
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Keep `run_parts` on the calling thread; for code that runs as a task among others."""
+    """Keep `run_parts` on the calling thread; for code that runs as one of several tasks."""
     _local.serial = getattr(_local, "serial", 0) + 1
     try:
         yield
@@ -91,7 +90,7 @@ def _get_pool() -> ThreadPoolExecutor:
 
 
 def _after_fork_in_child() -> None:
-    """A forked child has no threads: forget the pool, the locks and the BLAS limit."""
+    """A forked child has no threads: reset the pool, the locks and the BLAS limit."""
     global _lock, _pool, _blas_users, _blas_limit
     _lock, _pool, _blas_users, _blas_limit = threading.Lock(), None, 0, None
 
@@ -102,7 +101,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Hold BLAS at one thread while parts call it (counted, so that calls may nest or overlap)."""
+    """Limit BLAS to one thread while parts call it (counted, so that calls may nest or overlap)."""
     global _blas, _blas_users, _blas_limit
     with _lock:
         if _blas is None:
@@ -158,7 +157,7 @@ class _Parts:
         k = self.take()
         if k is None:
             return False
-        self.results[k] = self.task(k)  # outside of the lock: parts run at the same time
+        self.results[k] = self.task(k)  # outside the lock: parts run at the same time
         with self._lock:
             self.n_done += 1
         return True
@@ -169,7 +168,7 @@ class _Parts:
             try:
                 while self.run_one():
                     pass
-            except BaseException:  # the others end after the part that they are at
+            except BaseException:  # the others end after their current part
                 self.stop()
                 raise
 
@@ -182,19 +181,19 @@ def run_parts(
     Parameters
     ----------
     task : callable
-        Called with the number of a part. Must be safe to call from several threads at once.
+        Called with the index of a part. Must be safe to call from several threads at once.
     n_parts : int
         A function of the shape of the data, never of the number of threads.
     seconds : float
-        Rough estimate of the whole work; short work runs on the calling thread alone.
+        Approximate time of the whole work; short work runs on the calling thread alone.
     blas : bool
-        Whether parts call BLAS, which is then held at one thread.
+        Whether parts call BLAS, which is then limited to one thread.
 
     Raises
     ------
     BaseException
-        The first exception of a part, or KeyboardInterrupt. No part is running any more then, but
-        perhaps one whose kernel is being compiled; its results go nowhere.
+        The first exception of a part, or KeyboardInterrupt. No part is then running any more,
+        except possibly one whose kernel is being compiled; its results are discarded.
     """
     n_threads = min(thread_count(), n_parts) if seconds >= WORTH_THE_POOL else 1
     hold_blas = blas and seconds >= WORTH_THE_POOL  # for short work it costs more than it saves
@@ -205,7 +204,7 @@ def run_parts(
 
 
 def _bar_of_parts(n_parts: int) -> Callable[[int], None]:
-    """Add parts to the bar of the block that this thread is in; parts of parts are not shown."""
+    """Add parts to the bar of the block of this thread; nested parts are not shown."""
     bar = None if getattr(_local, "serial", 0) else getattr(_local, "bar", None)
     if bar is None:
         return lambda n_done: None
@@ -227,11 +226,11 @@ def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
             if n_threads > 1:
                 pool = _get_pool()
                 helpers = [pool.submit(parts.help) for _ in range(n_threads - 1)]
-            while parts.run_one():  # between two parts Python looks for Ctrl-C
+            while parts.run_one():  # between two parts Python checks for Ctrl-C
                 bar(parts.n_done)
     except KeyboardInterrupt as error:
         interrupt = error
-    finally:  # wait for the parts that run, as they write to our arrays
+    finally:  # wait for running parts, as they write to our arrays
         parts.stop()
         started = [helper for helper in helpers if not helper.cancel()]
         while not all(helper.done() for helper in started):
@@ -245,7 +244,7 @@ def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
     if interrupt is not None:
         raise interrupt
     for helper in started:
-        helper.result()  # raises what a part raised
+        helper.result()  # raises the error of a part
     bar(parts.n_done)
 
 
@@ -253,12 +252,12 @@ def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
 def progress_bar(
     total: int, show: bool, description: str, *, counts_parts: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how many steps are done; it moves a bar if `show` is set.
+    """Yield a function that takes the number of finished steps and updates a bar if `show` is set.
 
-    With `counts_parts` the bar is moved by each `run_parts` of this thread in the block instead,
-    and is not drawn for short work.
+    With `counts_parts` each `run_parts` of this thread in the block updates the bar instead; it is
+    not shown for short work.
     """
-    if not show:  # the bar of a block around this one stays as it is
+    if not show:  # the bar of an enclosing block is not changed
         yield lambda n_done: None
         return
     try:
@@ -294,9 +293,9 @@ def map_on_executor(
     progress: bool = False,
     description: str = "randla",
 ) -> list[T]:
-    """Return ``[task(*a) for a in arguments]``, a task each, which keeps to one thread.
+    """Return ``[task(*a) for a in arguments]``, one task each, on one thread per task.
 
-    Where the executor has processes `task` and the arguments must be picklable.
+    If the executor uses processes, `task` and the arguments must be picklable.
     """
     futures = [executor.submit(_call_alone, task, a) for a in arguments]
     results = []
@@ -306,7 +305,7 @@ def map_on_executor(
                 results.append(future.result())
                 bar(k + 1)
     finally:
-        for future in futures[len(results) :]:  # after an error: what has not begun
+        for future in futures[len(results) :]:  # after an error: tasks that have not begun
             future.cancel()
     return results
 

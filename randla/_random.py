@@ -1,7 +1,7 @@
 """Random numbers that do not depend on threads, chunks or batches.
 
-Public functions take ``rng=`` as in SPEC 7 (None, int, SeedSequence or Generator). From it they
-draw 64-bit *keys*, and everything random inside a kernel is a function of a key and an index:
+Public functions take ``rng=`` as in SPEC 7 (None, int, SeedSequence or Generator). They draw 64-bit
+*keys* from it, and everything random inside a kernel is a function of a key and an index:
 
 * *counters*: ``counter_hash(key, i)`` is 64 random bits for index i. Signs, buckets and other
   choices of row i of a matrix come from the *global* row number, so any block of a sketch can be
@@ -41,7 +41,7 @@ _TO_UNIT = 2.0**-53
 
 
 def as_generator(rng: Any) -> np.random.Generator:
-    """The Generator that SPEC 7 makes of `rng`, or an error that names it."""
+    """The Generator for `rng` by SPEC 7, or an error that names it."""
     if isinstance(rng, (float, complex, str, bytes, bool, np.bool_, np.floating)):
         kind = type(rng).__name__
     else:
@@ -65,7 +65,7 @@ def draw_keys(rng: Any, n: int) -> np.ndarray:
 
 
 def generator_from_key(key: np.uint64) -> np.random.Generator:
-    """NumPy's generator for the small draws that are made once, outside of kernels."""
+    """NumPy's generator for the small draws that are made once, outside kernels."""
     return np.random.default_rng(int(key))
 
 
@@ -73,8 +73,8 @@ def generator_from_key(key: np.uint64) -> np.random.Generator:
 
 
 @inline
-def _finalise(z):
-    """The splitmix64 finaliser: a bijection of 64 bits that leaves no visible structure."""
+def _finalize(z):
+    """The splitmix64 finalizer: a bijection of 64 bits that leaves no visible structure."""
     z = (z ^ (z >> _S30)) * _MIX_1
     z = (z ^ (z >> _S27)) * _MIX_2
     return z ^ (z >> _S31)
@@ -83,7 +83,7 @@ def _finalise(z):
 @kernel
 def counter_hash(key, i):
     """64 random bits as a function of (key, i); for i = 0, 1, ... the splitmix64 sequence."""
-    return _finalise(np.uint64(key) + (np.uint64(i) + _ONE) * _GOLDEN)
+    return _finalize(np.uint64(key) + (np.uint64(i) + _ONE) * _GOLDEN)
 
 
 @kernel
@@ -100,15 +100,15 @@ def counter_uniforms(key, first, out):
 
 
 # Small choices, made once -------------------------------------------------------------------------
-# NumPy promises no fixed stream for ``Generator.choice`` or ``permutation``, and a pickled sketch
+# NumPy guarantees no fixed stream for ``Generator.choice`` or ``permutation``, and a pickled sketch
 # must not depend on a version: so these are functions of a key, the same on every machine.
 
 
 def hashes(key: np.uint64, n: int) -> np.ndarray:
     """``counter_hash(key, i)`` for i < n, by the kernel's own formula on an array."""
-    finalise = getattr(_finalise, "py_func", _finalise)  # plain where the JIT is off
+    finalize = getattr(_finalize, "py_func", _finalize)  # plain where the JIT is off
     with np.errstate(over="ignore"):
-        return finalise(key + np.arange(1, n + 1, dtype=np.uint64) * _GOLDEN)
+        return finalize(key + np.arange(1, n + 1, dtype=np.uint64) * _GOLDEN)
 
 
 def random_signs(key: np.uint64, n: int) -> np.ndarray:
@@ -142,7 +142,7 @@ def sample_without_replacement(key: np.uint64, n: int, m: int) -> np.ndarray:
 @kernel
 def seed_stream(state, key, i):
     """Fill the four words of `state` with the start of stream i of a key."""
-    start = counter_hash(key, i)  # a key of its own: streams of neighbours share nothing
+    start = counter_hash(key, i)  # a separate key: neighboring streams share nothing
     for k in range(4):
         state[k] = counter_hash(start, k)
 
@@ -214,7 +214,7 @@ def normal(state):
         position = bits >> _S12  # 52 bits that share none with the layer or the sign
         sign = 1.0 - 2.0 * np.float64((bits >> _S8) & _ONE)  # bit 8: not one of the layer's
         x = np.float64(position) * _NORMAL_WIDTH[layer]
-        if position < _NORMAL_EDGE[layer]:  # left of x_{k+1}: under the density whatever the height
+        if position < _NORMAL_EDGE[layer]:  # left of x_{k+1}: under the density at any height
             return sign * x
         if layer == 0:  # the tail beyond r (Marsaglia 1964)
             while True:
@@ -222,7 +222,10 @@ def normal(state):
                 y = -math.log1p(-uniform(state))
                 if 2.0 * y > x * x:
                     return sign * (_NORMAL_TAIL + x)
-        low, high = _NORMAL_DENSITY[layer], _NORMAL_DENSITY[layer + 1]  # the strip beside the curve
+        low, high = (
+            _NORMAL_DENSITY[layer],
+            _NORMAL_DENSITY[layer + 1],
+        )  # the strip at the curve
         if low + uniform(state) * (high - low) < math.exp(-0.5 * x * x):
             return sign * x
 
@@ -259,7 +262,7 @@ def gamma(state, shape):
     while True:
         x = normal(state)
         v = 1.0 + c * x
-        if v <= 0.0:  # outside of the support
+        if v <= 0.0:  # outside the support
             continue
         v = v * v * v
         if exponential(state) > -0.5 * x * x - d + d * v - d * math.log(v):

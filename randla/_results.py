@@ -1,8 +1,8 @@
-"""What all results share: frozen, picklable, a short repr, and Student t intervals.
+"""The base of all results: frozen, picklable, a short repr, and Student t intervals.
 
 Each function that returns more than an array has its own frozen dataclass (``eq=False``, since
-comparing arrays has no single truth value) over `Result`. The uncertainty stands beside the
-estimate, and a number that is exact has standard error zero.
+comparing arrays has no single truth value) derived from `Result`. Each estimate comes with its
+uncertainty, and a number that is exact has standard error zero.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from randla._typing import Array
 from randla._validation import as_level
 
 _MAX_LINES = 10  # of a repr, with its first and last
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep  # where our own frames lie
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep  # where our own frames are
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -31,7 +31,7 @@ class Result:
 
     def _summary(self) -> list[tuple[str, str]]:
         names = self._shown or tuple(f.name for f in dataclasses.fields(self))
-        names = tuple(name for name in names if not name.startswith("_"))  # what is internal
+        names = tuple(name for name in names if not name.startswith("_"))  # internal fields
         return [(name, short_repr(getattr(self, name))) for name in names[: _MAX_LINES - 2]]
 
     def __repr__(self) -> str:
@@ -72,10 +72,10 @@ def short_repr(value: Any) -> str:
 
 
 def t_of_tail(tail: float, degrees_of_freedom: Any) -> Any:
-    """The t that a Student variable (normal for infinite degrees of freedom) exceeds with
+    """The t that a Student t variable (normal for infinite degrees of freedom) exceeds with
     probability `tail`, at most 1/2.
 
-    A tail near 0 keeps all its digits, which a level near 1 has lost.
+    A tail near 0 keeps all its digits; a level near 1 would lose them.
     """
     from scipy.special import ndtri, stdtrit
 
@@ -94,7 +94,7 @@ def t_interval(
 ) -> tuple[Array, Array]:
     """``estimate -+ t * standard_error``, elementwise.
 
-    With `n_together` that many intervals hold together at `level` (Bonferroni).
+    With `n_together` that many intervals hold simultaneously at `level` (Bonferroni).
     """
     tail = 0.5 * (1.0 - as_level(level)) / n_together  # of each side of each interval
     half = t_of_tail(tail, degrees_of_freedom) * np.asarray(standard_error, dtype=float)
@@ -115,7 +115,7 @@ class RandlaWarning(UserWarning):
 
     Examples
     --------
-    Let the program stop where a solution is not as accurate as was asked for:
+    Raise an error if a solution is less accurate than requested:
 
     >>> import warnings
     >>> import randla
@@ -128,7 +128,7 @@ class RandlaWarning(UserWarning):
 
 
 def warn_caller(message: str, category: type[RandlaWarning]) -> None:
-    """Warn at the line outside of this library that called it, at any depth of calls."""
+    """Warn at the line outside this library that called it, at any depth of calls."""
     frame: FrameType | None = sys._getframe(1)
     level = 2  # 1 is this function
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
@@ -137,7 +137,7 @@ def warn_caller(message: str, category: type[RandlaWarning]) -> None:
 
 
 def caller_frame() -> FrameType | None:
-    """The frame outside of this library that called it, at any depth of calls."""
+    """The frame outside this library that called it, at any depth of calls."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back

@@ -23,7 +23,7 @@ def power_of_two_scale(largest: Any) -> Any:
 
 
 def median_exponents(X: NDArray[Any]) -> NDArray[np.int64]:
-    """Exponents of the medians of the entries of each column that are not zero (else of 1)."""
+    """Exponents of the medians of the nonzero entries of each column (else of 1)."""
     magnitudes = np.abs(X)
     magnitudes[magnitudes == 0.0] = np.nan
     magnitudes[:, np.isnan(magnitudes).all(axis=0)] = 1.0  # a column of zeros

@@ -1,7 +1,8 @@
 """Tables of pandas, polars and pyarrow as arrays of numbers, without importing any of the three.
 
-A table is a list of columns, each with its own type. Truth values and numbers that may be missing,
-which NumPy would make objects, become floats; a column of anything else is named.
+A table is a list of columns, each with its own type. Booleans and numbers that may be missing,
+which NumPy would turn into objects, become floats; a column of any other type is an error that
+names it.
 """
 
 import sys
@@ -13,21 +14,21 @@ from numpy.typing import NDArray
 
 class _Column(NamedTuple):
     label: Any
-    kind: str  # as that of NumPy's dtypes
+    kind: str  # like that of NumPy's dtypes
     dtype: str
     n_missing: int
-    values: Any  # a function without arguments, of float64 with NaN for what is missing
+    values: Any  # a function without arguments, of float64 with NaN for missing values
 
 
 def from_table(x: Any, name: str, *, missing: bool) -> Any:
-    """`x` as an ndarray if it is a table or a column of one, else as it is.
+    """`x` as an ndarray if it is a table or a column of one, else unchanged.
 
     Raises TypeError for a column that does not hold real numbers, and ValueError for a missing
     value unless ``missing=True``, which makes it NaN.
     """
     columns = None
     for module, read in (("pandas", _pandas), ("polars", _polars), ("pyarrow", _pyarrow)):
-        library = sys.modules.get(module)  # absent: then x is not one of its tables
+        library = sys.modules.get(module)  # not imported: then x is not one of its tables
         if library is not None and columns is None:
             columns = read(library, x)
     if columns is None:
@@ -36,7 +37,7 @@ def from_table(x: Any, name: str, *, missing: bool) -> Any:
         where = "" if column.label is None else f" in column {column.label!r}"
         if column.kind not in "biuf":
             kind = "complex numbers" if column.kind == "c" else f"dtype {column.dtype}"
-            advice = ": encode it as numbers, or take randla.formula" if where else ""
+            advice = ": encode it as numbers, or use randla.formula" if where else ""
             raise TypeError(f"{name} must hold real numbers, got {kind}{where}{advice}")
         if column.n_missing and not missing:
             raise ValueError(f"{name} must have no missing values, got {column.n_missing}{where}")
@@ -50,7 +51,7 @@ def from_table(x: Any, name: str, *, missing: bool) -> Any:
 
 
 def column_names(x: Any, name: str) -> tuple[str, ...] | None:
-    """The names of the columns of a table, as strings that differ; None if `x` is no table."""
+    """The names of the columns of a table, as distinct strings; None if `x` is not a table."""
     labels = _labels(x)
     if labels is None:
         return None
@@ -62,7 +63,7 @@ def column_names(x: Any, name: str) -> tuple[str, ...] | None:
 
 
 def columns_of(x: Any, names: tuple[str, ...], name: str) -> Any:
-    """The columns of a table in the order of `names`; what is no table comes back as it is."""
+    """The columns of a table in the order of `names`; other objects are returned unchanged."""
     found = column_names(x, name) if names else None
     if found is None or found == names:
         return x
@@ -79,7 +80,7 @@ def columns_of(x: Any, names: tuple[str, ...], name: str) -> Any:
 
 
 def name_of(x: Any) -> str | None:
-    """The name of a column of pandas, polars or Dask; None if `x` has none or is not one."""
+    """The name of a column of pandas, polars or Dask; None if `x` has none or is not a column."""
     for module in ("pandas", "polars", "dask.dataframe"):
         library = sys.modules.get(module)
         if library is not None and isinstance(x, library.Series):

@@ -1,4 +1,4 @@
-"""Types that annotations share."""
+"""Types shared by annotations."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,8 +1,8 @@
-"""One voice for bad input: the argument, what was expected, what came.
+"""Uniform errors for bad input: the argument, what was expected, what came.
 
-Topic modules call these before anything else. Arrays come back as read-only views or copies, so
+Topic modules call these before anything else. Arrays are returned as read-only views or copies, so
 that a kernel which writes to its input does not compile, and an input is never modified. float32
-stays float32; every other real type becomes float64. Nothing is copied that does not have to be.
+stays float32; every other real type becomes float64. Nothing is copied unless necessary.
 """
 
 import math
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from randla._tables import from_table
 
 FloatArray = NDArray[np.floating[Any]]
-#: The largest count; products with the size of an entry overflow from here on.
+#: The largest count; products with the size of an entry overflow beyond it.
 _LARGEST_COUNT = 1 << 62
 
 
 def as_array(
     x: Any, name: str, *, finite: bool = True, ndim: int | None = None, missing: bool | None = None
 ) -> FloatArray:
-    """`x` as a read-only real array, float32 or float64, in the memory order that it has.
+    """`x` as a read-only real array, float32 or float64, in its own memory order.
 
-    Raises TypeError for what is not numeric and real, ValueError for a wrong number of
+    Raises TypeError for input that is not numeric and real, ValueError for a wrong number of
     dimensions, masked entries, NaN or inf (unless ``finite=False``), and the missing values of a
-    table (unless ``missing=True``, by default where NaN is allowed).
+    table (unless ``missing=True``, by default if NaN is allowed).
     """
     array = _as_ndarray(x, name, not finite if missing is None else missing)
     if ndim is not None and array.ndim != ndim:
@@ -53,21 +53,21 @@ def _as_ndarray(x: Any, name: str, missing: bool) -> NDArray[Any]:
     except (TypeError, ValueError) as error:  # ragged lists, objects that refuse conversion
         got = type(x).__name__
         raise ValueError(f"{name} must be a rectangular array of numbers, got {got}") from error
-    if array.dtype.kind not in "biuf":  # truth values and numbers
+    if array.dtype.kind not in "biuf":  # booleans and numbers
         kind = "complex numbers" if array.dtype.kind == "c" else f"dtype {array.dtype}"
         raise TypeError(f"{name} must hold real numbers, got {kind}")
     return array
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that cannot be written to: one kernel specialisation a dtype, and inputs are safe."""
+    """A view that cannot be written to: one kernel specialization a dtype, and inputs are safe."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
 def require_finite(array: NDArray[Any], name: str) -> None:
-    """Raise ValueError if there is a NaN or an inf. Costs one read where all is finite."""
+    """Raise ValueError if there is a NaN or an inf. Costs one read if all entries are finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         total = array.sum()  # NaN or inf if any entry is; a sum of finite ones may overflow too
     if math.isfinite(total):
@@ -81,7 +81,7 @@ def require_finite(array: NDArray[Any], name: str) -> None:
 
 def is_sparse(x: Any) -> bool:
     """Whether `x` is a SciPy sparse array or matrix, without importing SciPy."""
-    sparse = sys.modules.get("scipy.sparse")  # absent: then nobody can have made a sparse matrix
+    sparse = sys.modules.get("scipy.sparse")  # not imported: then there are no sparse matrices
     return sparse is not None and sparse.issparse(x)
 
 
@@ -99,10 +99,10 @@ def are_in_memory(*operands: Any) -> bool:
 
 
 def as_matrix(A: Any, name: str = "A", *, finite: bool = True, sparse: bool = False) -> Any:
-    """`A` as a read-only (n, d) array in C, Fortran or strided order, as it lies.
+    """`A` as a read-only (n, d) array in C, Fortran or strided order, in place.
 
     With ``sparse=True`` a SciPy sparse matrix is returned as a CSR array of float32 or float64
-    (duplicates summed), else refused.
+    (duplicates summed), otherwise it is refused.
     """
     if sparse and is_sparse(A):
         return _as_csr(A, name, finite)
@@ -119,7 +119,7 @@ def _as_csr(A: Any, name: str, finite: bool) -> Any:
         raise TypeError(f"{name} must hold real numbers, got {kind}")
     _require_sound(A, name)
     csr = csr_array(A)
-    if csr.dtype not in (np.float32, np.float64):  # integers and truth values
+    if csr.dtype not in (np.float32, np.float64):  # integers and booleans
         csr = csr.astype(np.float64)
     if not csr.has_canonical_format:
         csr = csr.copy()  # the input is never modified
@@ -130,9 +130,9 @@ def _as_csr(A: Any, name: str, finite: bool) -> Any:
 
 
 def _require_sound(A: Any, name: str) -> None:
-    """Raise ValueError where a CSR or CSC matrix points outside of its shape.
+    """Raise ValueError if the indices of a CSR or CSC matrix are outside its shape.
 
-    SciPy does not look at that when it makes one, and kernels would write to foreign memory.
+    SciPy does not check them, and kernels would write outside their arrays.
     """
     if A.format not in ("csr", "csc"):
         return
@@ -180,11 +180,11 @@ def as_points(X: Any, name: str = "X", *, dim: int | None = None, of: str = "X")
         array = array[:, None]  # n points on a line
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(
-            f"{name} must be a non-empty cloud of points, one a row (n, d), got shape {array.shape}"
+            f"{name} must be a non-empty cloud of points (n, d), one a row, got shape {array.shape}"
         )
     if dim is not None and array.shape[1] != dim:
         raise ValueError(
-            f"{name} must have points of dimension {dim} as {of} has, got shape {array.shape}"
+            f"{name} must have points of dimension {dim}, like {of}, got shape {array.shape}"
         )
     return array
 
@@ -212,7 +212,7 @@ def as_quantile_levels(q: Any) -> NDArray[np.float64]:
 def as_count(
     value: Any, name: str, *, minimum: int = 1, maximum: int | None = None, note: str = ""
 ) -> int:
-    """`value` as an int between `minimum` and `maximum`; `note` says where the maximum is from."""
+    """`value` as an int between `minimum` and `maximum`; `note` explains the maximum."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     try:
@@ -290,12 +290,12 @@ def as_level(level: Any, name: str = "level") -> float:
 
 
 def as_power(p: Any, name: str = "p", *, infinite: bool = False) -> float:
-    """The exponent of an l_p norm: p >= 1, inf only where the caller allows it."""
+    """The exponent of an l_p norm: p >= 1, inf only if the calling function allows it."""
     return as_number(p, name, low=1.0, infinite=infinite)
 
 
 def as_indices(rows: Any, n: int, name: str = "rows") -> NDArray[np.int64]:
-    """Row numbers in 0..n-1 as int64; a boolean mask of length n and negative numbers are taken."""
+    """Row indices in 0..n-1 as int64; a mask of length n and negative indices are accepted."""
     array = np.asarray(rows)
     if array.dtype == np.bool_:
         if array.shape != (n,):
@@ -309,5 +309,5 @@ def as_indices(rows: Any, n: int, name: str = "rows") -> NDArray[np.int64]:
         )
     out = array.astype(np.int64)
     if out.size and not (-n <= out.min() and out.max() < n):
-        raise ValueError(f"{name} must be row numbers below {n}, got {out.min()} to {out.max()}")
+        raise ValueError(f"{name} must be row indices below {n}, got {out.min()} to {out.max()}")
     return np.where(out < 0, out + n, out)  # from the end, as in Python

@@ -1,10 +1,10 @@
-"""Regression by a formula and a table, as R has it: ``lstsq("y ~ x + C(group)", data)``.
+"""Regression by a formula and a table, as in R: ``lstsq("y ~ x + C(group)", data)``.
 
 The grammar is that of `formulaic <https://matthewwardrop.github.io/formulaic>`_: ``C(g)`` codes a
-category by dummies, ``x:z`` and ``x*z`` are interactions, ``np.log(x)``, ``poly(x, 2)`` and
-functions of your own are applied to columns, and there is an intercept unless one writes ``- 1``.
-The functions return what those of `randla` do; after them `predict`, `residuals` and `inference`
-take a table in place of A and b, and remember the levels of categories, means and splines.
+category by dummies, ``x:z`` and ``x*z`` are interactions, ``np.log(x)``, ``poly(x, 2)`` and your
+own functions are applied to columns, and there is an intercept unless the formula has ``- 1``. The
+functions return the results of those of `randla`; their `predict`, `residuals` and `inference` take
+a table instead of A and b, and remember the levels of categories, means and splines.
 
 Needs formulaic and pandas: ``pip install 'randla[formula]'``.
 """
@@ -33,7 +33,7 @@ from randla.regression._fitted.labels import Labels
 
 __all__ = ["lp_regression", "lstsq"]
 
-#: Values that an error message lists.
+#: Number of values that an error message lists.
 _FEW = 5
 
 
@@ -45,15 +45,15 @@ def lstsq(
     Parameters
     ----------
     formula : str
-        Such as ``"y ~ x + C(group)"``; ``"y + z ~ x"`` has two right-hand sides.
+        For example ``"y ~ x + C(group)"``; ``"y + z ~ x"`` has two right-hand sides.
     data : DataFrame of pandas or polars, table of pyarrow, or dict of columns
     weights : str or (n,) array_like, optional
         A column of the data, or a weight for each of its rows.
     na : {"raise", "drop"}
-        What becomes of rows with a missing value in a column of the formula. "drop" leaves them
-        out, and says how many in a warning and in the table.
+        How to handle rows with a missing value in a column of the formula. "drop" leaves them out,
+        and reports their number in a warning and in the table.
     **options
-        Those of `randla.lstsq`.
+        The options of `randla.lstsq`.
 
     Returns
     -------
@@ -64,8 +64,8 @@ def lstsq(
     Raises
     ------
     ValueError, TypeError
-        If the formula cannot be read, names what is not in the data, or gives a response that is
-        not numeric; if values are missing.
+        If the formula cannot be read, names columns that are not in the data, or gives a response
+        that is not numeric; if values are missing.
 
     See Also
     --------
@@ -97,16 +97,16 @@ def lp_regression(
     p : float, optional
         The norm.
     **options
-        Those of `randla.lp_regression`, such as `tau`.
+        The options of `randla.lp_regression`, such as `tau`.
 
     Returns
     -------
     LpRegressionResult
-        For new data, and with an ``inference(data)``, as after `randla.formula.lstsq`.
+        Takes new data, and ``inference(data)``, as after `randla.formula.lstsq`.
 
     See Also
     --------
-    randla.lp_regression : the same for arrays, and what is raised.
+    randla.lp_regression : the same for arrays, with the errors it raises.
 
     Examples
     --------
@@ -123,18 +123,18 @@ def lp_regression(
 
 @dataclass(frozen=True)
 class Model:
-    """A formula that has seen its data, for new data.
+    """A formula with the state learned from its data, for new data.
 
     Attributes
     ----------
     text : str
     spec : formulaic.ModelSpecs
-        With the levels of categories and other things that were learned.
+        With the levels of categories and other learned state.
     columns : frozenset of str
-        Those of the data that the formula reads.
+        The columns of the data that the formula reads.
     na : str
     n_dropped : int
-        Rows of the data that were left out.
+        Number of rows of the data that were left out.
     """
 
     text: str
@@ -146,10 +146,10 @@ class Model:
     def label(self, result: Any) -> Any:
         """The result with names, and with this model for new data."""
         names, responses = self.spec.rhs.column_names, self.spec.lhs.column_names
-        return result.labelled(Labels(tuple(names), tuple(responses), self))
+        return result.labeled(Labels(tuple(names), tuple(responses), self))
 
     def design(self, data: Any, name: str) -> Array:
-        """The matrix A of new data, whose response need not be there."""
+        """The matrix A of new data, which need no response."""
         frame = _as_frame(data, name)
         needed = self.columns & self.spec.rhs.required_variables
         _kept(frame, needed, "raise", name)
@@ -174,7 +174,7 @@ def _opened(text: Any, data: Any, weights: Any, na: str) -> tuple[Model, Array, 
     if not isinstance(text, str):
         raise TypeError(f"formula must be a string such as 'y ~ x', got {type(text).__name__}")
     frame, na = _as_frame(data, "data"), as_choice(na, "na", ("raise", "drop"))
-    all_columns = {"__formulaic_variables_available__": list(frame.columns)}  # behind a "."
+    all_columns = {"__formulaic_variables_available__": list(frame.columns)}  # after a "."
     formula = _read(Formula.from_spec, text, context=all_columns)
     sides = set(getattr(formula, "_structure", ()))
     if sides != {"lhs", "rhs"} or isinstance(formula.rhs, tuple):
@@ -201,7 +201,7 @@ def _opened(text: Any, data: Any, weights: Any, na: str) -> tuple[Model, Array, 
 
 
 def _as_frame(data: Any, name: str) -> pandas.DataFrame:
-    """Any table as a data frame of plain columns, its rows numbered from 0."""
+    """Any table as a data frame of plain columns, with rows numbered from 0."""
     polars, pyarrow = sys.modules.get("polars"), sys.modules.get("pyarrow")
     if polars is not None and isinstance(data, polars.DataFrame):
         data = {column: data[column].to_numpy() for column in data.columns}
@@ -216,7 +216,7 @@ def _as_frame(data: Any, name: str) -> pandas.DataFrame:
     for column, dtype in frame.dtypes.items():
         if isinstance(dtype, (np.dtype, pandas.CategoricalDtype)):
             continue
-        if dtype.kind in "biuf":  # numbers and truth values that may be missing
+        if dtype.kind in "biuf":  # numbers and booleans that may be missing
             frame[column] = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
         elif pandas.api.types.is_string_dtype(dtype):
             frame[column] = frame[column].astype(object)
@@ -224,10 +224,10 @@ def _as_frame(data: Any, name: str) -> pandas.DataFrame:
 
 
 def _kept(frame: pandas.DataFrame, columns: frozenset[str], na: str, name: str) -> Array:
-    """Which rows have all that a formula needs; ValueError for others unless they are dropped."""
+    """Which rows are complete for a formula; ValueError for others unless they are dropped."""
     absent = sorted(columns - set(frame.columns))
     if absent:
-        raise ValueError(f"{name} must have a column {absent[0]!r}, as the data of the fit")
+        raise ValueError(f"{name} must have a column {absent[0]!r}, like the data of the fit")
     missing = frame[sorted(columns)].isna()
     if na == "raise" and missing.to_numpy().any():
         column, advice = missing.any().idxmax(), ": na='drop' leaves such rows out"
@@ -239,7 +239,7 @@ def _kept(frame: pandas.DataFrame, columns: frozenset[str], na: str, name: str) 
 
 
 def _read(function: Any, *args: Any, **options: Any) -> Any:
-    """What formulaic makes of it; its errors, and levels that it has not seen, as ValueError."""
+    """The result of formulaic; its errors, and unknown levels, as ValueError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DataMismatchWarning)
@@ -247,7 +247,7 @@ def _read(function: Any, *args: Any, **options: Any) -> Any:
     except (FormulaicError, DataMismatchWarning) as error:
         reason = re.sub("\x1b\\[[0-9;]*m|[\u29da\u29db]", "", " ".join(str(error).split()))
         reason = re.sub(r"(\{.*\})\. They are being cast.*", _few_of_set, reason)
-        raise ValueError(f"formula does not suit the data: {reason}") from error
+        raise ValueError(f"formula does not fit the data: {reason}") from error
 
 
 def _few_of_set(found: re.Match[str]) -> str:
@@ -258,7 +258,7 @@ def _few_of_set(found: re.Match[str]) -> str:
 
 
 def _matrices(spec: Any, frame: pandas.DataFrame) -> Any:
-    """The matrices of a formula; names that are no columns are those of the caller's code."""
+    """The matrices of a formula; names that are not columns are looked up in the caller's code."""
     caller = caller_frame()
     names = {} if caller is None else {**caller.f_globals, **caller.f_locals}
     options = {"context": names, "na_action": "ignore", "output": "pandas"}
@@ -280,7 +280,7 @@ def _as_response(B: Array) -> Array:
 
 
 def _vector(frame: pandas.DataFrame, kept: Array, values: Any, name: str) -> Any:
-    """Weights or groups of the rows that are kept: a column of the data, or values for all rows."""
+    """Weights or groups of the kept rows: a column of the data, or values for all rows."""
     if values is None:
         return None
     if isinstance(values, str):

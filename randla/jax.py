@@ -1,7 +1,7 @@
 """The sliced Wasserstein distance in JAX: on the CPU, inside ``jit``, ``grad`` and ``vmap``.
 
-The clouds go to the kernels of this library by a callback, and come back with the derivatives of
-both, from one pass. On a GPU the copies may cost more than they save: the documentation (sliced
+A callback passes the clouds to the kernels of this library and returns the derivatives of both,
+from one pass. On a GPU the copies may cost more than they save: the documentation (sliced
 Wasserstein distances, training) has control variates in a few lines of plain JAX.
 
 Needs JAX: ``pip install 'randla[jax]'``.
@@ -31,11 +31,11 @@ def sliced_wasserstein(
     Parameters
     ----------
     X : (n, d) array
-        float32, or float64 where JAX has it enabled; the results are of the same dtype.
+        float32, or float64 if JAX has it enabled; the results have the same dtype.
     Y : (m, d) array
     seed : int, scalar array, or a key of ``jax.random``
-        Of the directions: from 0 to 2^32 - 1. Take another for each step of a training loop,
-        ``jax.random.fold_in(key, step)``.
+        Seed of the directions, from 0 to 2^32 - 1. Use a different one in each step of a training
+        loop, ``jax.random.fold_in(key, step)``.
     a, b : (n,) and (m,) array, optional
         Non-negative weights, scaled to sum 1; differentiable too.
     **options
@@ -49,14 +49,14 @@ def sliced_wasserstein(
     Raises
     ------
     ValueError, TypeError
-        If shapes or options are not as described. What depends on the values (NaN, negative
-        weights) is refused where the computation runs, by JAX's own class of errors.
+        If shapes or options are not as described. Invalid values (NaN, negative weights) are
+        refused when the computation runs, as an error of JAX's own class.
 
     Notes
     -----
-    Reverse mode only, and no second derivatives. ``vmap`` calls once for each item. The gradient
-    has less noise than the derivative of `power` on these very directions, and so is not equal to
-    it; on directions given as an array it is, as line searches need it.
+    Reverse mode only, and no second derivatives. ``vmap`` makes one call for each item. The
+    gradient has less noise than the derivative of `power` on the same directions, and is therefore
+    not equal to it; on directions given as an array they are equal, as line searches require.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def sliced_wasserstein(
     weights = [None if w is None else jnp.asarray(w, dtype) for w in (a, b)]
     for name, w, points in (("a", weights[0], X), ("b", weights[1], Y)):
         if w is not None and w.shape != points.shape[:1]:
-            raise ValueError(f"{name} must be of shape {points.shape[:1]}, got shape {w.shape}")
+            raise ValueError(f"{name} must have shape {points.shape[:1]}, got shape {w.shape}")
     try:
         power = _saved_power(tuple(options.items()), dtype)
     except TypeError:  # directions as an array
@@ -100,7 +100,7 @@ def _as_seed(seed: Any) -> Any:
 def _power(options: tuple[tuple[str, Any], ...], dtype: Any) -> Any:
     """The differentiable function of X, Y, a, b (which may be None) and the seed."""
 
-    @cache  # one function object each, by which JAX remembers what it has compiled
+    @cache  # one function object each, by which JAX identifies what it has compiled
     def host(wanted: tuple[bool, ...]) -> Any:
         def evaluate(*operands: Any) -> Any:
             arrays: list[Any] = [None if w is None else np.asarray(w) for w in operands]

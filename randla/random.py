@@ -1,8 +1,8 @@
 """Random draws for the functions of a user's state-space model.
 
-Every function takes the stream ``rng`` that a model function is handed, a uint64 array of four
+Every function takes the stream ``rng`` that a model function receives, a uint64 array of four
 words, and is compiled: call it from a function that is decorated with ``numba.njit``. A draw with
-parameters outside of its domain is NaN or, for counts, -1, as compiled code raises nothing.
+parameters outside the domain is NaN or, for counts, -1, as compiled code raises nothing.
 
 ==================================== =================================================
 ``uniform(rng)``                     uniform on [0, 1)

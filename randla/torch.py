@@ -30,11 +30,11 @@ def sliced_wasserstein(
     Parameters
     ----------
     X : (n, d) tensor
-        Of floating-point numbers, on any device.
+        Floating-point numbers, on any device.
     Y : (m, d) tensor
     seed : int or torch.Generator
-        Of the directions; take another seed for each step of a training loop. A generator (on the
-        CPU) moves on by itself.
+        Seed of the directions; use a different seed in each step of a training loop. A generator
+        (on the CPU) advances by itself.
     a, b : (n,) and (m,) tensor, optional
         Non-negative weights, scaled to sum 1; differentiable too.
     **options
@@ -43,8 +43,8 @@ def sliced_wasserstein(
     Returns
     -------
     power, standard_error : scalar tensors
-        Of the dtype and on the device of X. The second has no derivative; NaN for directions given
-        as an array.
+        With the dtype and on the device of X. The second has no derivative; NaN for directions
+        given as an array.
 
     Raises
     ------
@@ -53,9 +53,9 @@ def sliced_wasserstein(
 
     Notes
     -----
-    First derivatives only. The gradient has less noise than the derivative of `power` on these very
-    directions, and so is not equal to it; on directions given as an array it is, as line searches
-    need it.
+    First derivatives only. The gradient has less noise than the derivative of `power` on the same
+    directions, and is therefore not equal to it; on directions given as an array they are equal, as
+    line searches require.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What every public function has in common, as one parametrised set of checks.
+"""What every public function has in common, as one parametrized set of checks.
 
 A family lists its calls in ``tests/<family>/cases.py`` as ``CASES``; `tests/test_conformance.py`
 runs every check on every case, and fails if a public name has no case.

@@ -22,7 +22,7 @@ def deficient(kind, n, seed=0):
     if kind == "one-hot":
         A = np.eye(7)[rng.integers(7, size=n)]
         return np.hstack([A, np.ones((n, 1))]), 7
-    if kind == "centred one-hot":
+    if kind == "centered one-hot":
         A = np.eye(7)[rng.integers(7, size=n)]
         return A - A.mean(axis=0), 6
     if kind == "scaled":
@@ -44,7 +44,7 @@ def dependent(kind, n, decades, rng):
         base = rng.integers(-9, 10, (n, 6))
         A = np.hstack([base, base @ rng.integers(-3, 4, (6, 5))])
         exponents = rng.integers(-span, 1, 11)
-    else:  # "sums", of columns of neighbouring scales
+    else:  # "sums", of columns of neighboring scales
         base = rng.integers(-9, 10, (n, 5))
         A = np.hstack([base, base[:, :4] + base[:, 1:]])
         exponents = np.sort(rng.integers(-span, 1, 9))[::-1]

@@ -1,4 +1,4 @@
-"""Vectorised functions against NumPy's, within the errors that the module's table states."""
+"""Vectorized functions against NumPy's, within the errors that the module's table states."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_exp():
 
 @pytest.mark.skipif(not hasattr(power_of, "inspect_llvm"), reason="needs the compiled kernels")
 @pytest.mark.parametrize("function", [log2_of, exp2_of, exp_of, power_of])
-def test_loops_are_vectorised(function):
+def test_loops_are_vectorized(function):
     arguments = (np.ones(8), 2.0, np.ones(8)) if function is power_of else (np.ones(8), np.ones(8))
     function = unsaved_kernel(function.py_func)  # Numba keeps no code of functions from its cache
     function(*arguments)

@@ -198,7 +198,7 @@ def test_categorical(trial):
 
 @claim(
     null="signs, buckets and units of consecutive counters are independent and uniform",
-    test="chi-square on 2 x 50 x 10 cells, and on pairs of neighbours",
+    test="chi-square on 2 x 50 x 10 cells, and on pairs of neighbors",
     replicates=200_000,
     false_alarm=1e-8,
 )
@@ -226,7 +226,7 @@ def test_counters(trial):
 
 
 @claim(
-    null="neighbouring streams of one key are independent",
+    null="neighboring streams of one key are independent",
     test="z-test of the correlations at lags -3..3",
     replicates=100_000,
     false_alarm=1e-8,

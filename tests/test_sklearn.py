@@ -34,7 +34,7 @@ def test_scikit_learn_checks(estimator, check):
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.8])
 @pytest.mark.parametrize("alpha", [0.0, 0.02])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_quantile_regressor_minimises_the_same_loss(quantile, alpha, weighted):
+def test_quantile_regressor_minimizes_the_same_loss(quantile, alpha, weighted):
     income, food = datasets.engel()
     X = np.column_stack([income, np.sqrt(income)]) / 1000
     y = food / 1000
@@ -156,7 +156,7 @@ def test_any_small_design_equals_linear_regression(data):
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 def test_rounding_errors_of_offsets_are_no_directions(make):
     # Decimal fractions beside an offset: dependent columns are so only up to rounding errors,
-    # which centring leaves as they are and makes large beside what is left of the column.
+    # which centering leaves as they are and makes large beside what is left of the column.
     pytest.importorskip("sklearn", minversion="1.7")  # `tol` of LinearRegression
     rng = np.random.default_rng(8)
     for _ in range(60):
@@ -236,9 +236,9 @@ def test_a_time_column_harms_no_others(span, apart, options):
 def test_an_offset_does_not_cost_digits():
     rng = np.random.default_rng(5)
     X, y = rng.integers(-4, 5, (200, 3)) * 1.0, rng.standard_normal(200)
-    centred = ours.SketchedLinearRegression().fit(X, y)
+    centered = ours.SketchedLinearRegression().fit(X, y)
     far = ours.SketchedLinearRegression().fit(X + 2.0**30, y)
-    np.testing.assert_allclose(far.coef_, centred.coef_, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(far.coef_, centered.coef_, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
@@ -366,8 +366,8 @@ def test_the_error_of_an_intercept_is_that_of_a_coefficient(weighted):
     means = np.average(X, axis=0, weights=weight)
     T = np.linalg.inv(np.vstack([means, rng.standard_normal((2, 3))]))  # x = T z, z_0 = means @ x
     seed = int(check_random_state(0).randint(2**31 - 1))
-    centred = y - np.average(y, axis=0, weights=weight)
-    fit = lstsq((X - means) @ T, centred, weights=weight, sketch_size=40, rng=seed)
+    centered = y - np.average(y, axis=0, weights=weight)
+    fit = lstsq((X - means) @ T, centered, weights=weight, sketch_size=40, rng=seed)
     np.testing.assert_allclose(model.intercept_standard_error_, fit.standard_error[0], rtol=1e-9)
 
 

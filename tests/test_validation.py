@@ -61,7 +61,7 @@ def test_finite_numbers_whose_sum_overflows_are_finite():
         (
             lambda: v.as_points(np.ones((2, 3)), "Y", dim=2),
             ValueError,
-            r"Y must have points of dimension 2 as X has, got shape \(2, 3\)",
+            r"Y must have points of dimension 2, like X, got shape \(2, 3\)",
         ),
         (lambda: v.as_weights([1, -2], 2, "a"), ValueError, "a must be non-negative, got -2"),
         (lambda: v.as_weights([0, 0], 2, "a"), ValueError, "a must have a positive sum"),
@@ -101,7 +101,7 @@ def test_finite_numbers_whose_sum_overflows_are_finite():
             "how must be one of 'a', 'b', got 3",
         ),
         (lambda: v.as_flag(1, "store"), TypeError, "store must be True or False, got 1"),
-        (lambda: v.as_indices([0, 5], 5), ValueError, "rows must be row numbers below 5"),
+        (lambda: v.as_indices([0, 5], 5), ValueError, "rows must be row indices below 5"),
         (lambda: v.as_indices([0.5], 5), TypeError, "rows must be a 1-D array of integers"),
         (lambda: v.as_indices([True], 5), ValueError, r"rows must be a mask of shape \(5,\)"),
     ],

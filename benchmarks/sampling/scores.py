@@ -91,7 +91,7 @@ class SensitivityBounds:
 
 
 class ExactSensitivities:
-    """All rows at p = 1, to 1e-6; HiGHS solves ten of them by the compact dual programme."""
+    """All rows at p = 1, to 1e-6; HiGHS solves ten of them by the compact dual program."""
 
     params, param_names = [[(300, 5), (1500, 10)]], ["shape"]
     n_peer = 10  # multiply the peer by n / 10

@@ -14,7 +14,7 @@ from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from randla.spectral import svd
-from randla.spectral._krylov import routes
+from randla.spectral._krylov import subspace
 
 
 def main(n_matrices=10_000, largest=80):
@@ -36,7 +36,7 @@ def main(n_matrices=10_000, largest=80):
             center = center and A.shape[0] >= A.shape[1]
         make = {"array": np.asarray, "sparse": sparse.csr_array, "operator": aslinearoperator}[form]
         goal = {"rtol": 10.0 ** -rng.integers(1, 9)} if rng.random() < 0.15 else {"k": k}
-        routes.choose_route = lambda *_, route=route: route
+        subspace.choose_route = lambda *_, route=route: route
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             result = svd(

@@ -72,7 +72,7 @@ def truth(pair, p, costs):
     variances = np.empty((2, len(theta)))
     f = costs(theta, variances)
     columns = make_controls("full", x, y, p).evaluate(theta, variances)
-    return fit(f, columns.centred, columns.sizes, block=design.block).estimate
+    return fit(f, columns.centered, columns.sizes, block=design.block).estimate
 
 
 def coverage(pair, p, costs, value, design, families, R, cross_fit):
@@ -93,7 +93,7 @@ def coverage(pair, p, costs, value, design, families, R, cross_fit):
             table, sizes = np.empty((last - first, n, 0)), np.empty(0)
             if family is not None:
                 columns = family.evaluate(theta, variances)
-                table, sizes = columns.centred.reshape(last - first, n, -1), columns.sizes
+                table, sizes = columns.centered.reshape(last - first, n, -1), columns.sizes
             how = {"block": design.block, "family": name}
             fits[name] += [
                 fit(values, rows, sizes, cross_fit=cross_fit, **how)

@@ -152,9 +152,9 @@ def clouds(kind, d, n):
         X = rng.standard_normal((n, d)) @ G
         return X, rng.standard_normal((n, d)) @ H + 0.5 * rng.standard_normal(d)
     if kind == "mix":
-        centres = [3 * rng.standard_normal((k, d)) for k in (3, 4)]
+        centers = [3 * rng.standard_normal((k, d)) for k in (3, 4)]
         return tuple(
-            c[rng.integers(0, len(c), n)] + 0.2 * rng.standard_normal((n, d)) for c in centres
+            c[rng.integers(0, len(c), n)] + 0.2 * rng.standard_normal((n, d)) for c in centers
         )
     u, v = 2 * np.pi * rng.random((2, n))
     radius = 1.0 + 0.4 * np.cos(v)

@@ -1,22 +1,22 @@
-"""Cholesky's factorisation of small symmetric matrices, inside kernels.
+"""Cholesky's factorization of small symmetric matrices, inside kernels.
 
-NumPy's routines allocate at each call, which takes longer than a factorisation of a few columns.
+NumPy's routines allocate at each call, which takes longer than a factorization of a few columns.
 """
 
 import math
 
 from randla._jit import fused_kernel
 
-#: Pivots are kept above this share of their diagonal entry, some five rounding errors: where rank
-#: is lost a direction is perturbed, as by a ridge of that size, and well conditioned ones are not.
+#: Pivots are kept above this fraction of their diagonal entry, about five rounding errors: if rank
+#: is lost a direction is perturbed, as by a ridge of that size; well conditioned ones are not.
 _SMALLEST_PIVOT = 1e-15
 
 
 @fused_kernel
 def factor(G, d, L):
-    """Factor L of the lower triangle of G (d, d); False if G is zero or worse.
+    """Factor L of the lower triangle of G (d, d); False if G is not positive.
 
-    Whatever lies above the diagonals is not read, nor written.
+    Entries above the diagonals are neither read nor written.
     """
     trace = 0.0
     for j in range(d):

@@ -16,7 +16,7 @@ from randla._random import exponential, gamma, poisson, uniform
 
 _LARGEST = 9007199254740992  # 2^53: beyond, not every count is a float
 _INVERT_BELOW = 10.0  # expected counts from which rejection is faster, and its constants hold
-#: Shapes of beta and Dirichlet from which log U / shape is finite whatever U.
+#: Shapes of beta and Dirichlet from which log U / shape is finite for any U.
 _LEAST_SHAPE = 1e-300
 
 # log k! = log(2 pi) / 2 + (k + 1/2) log(k + 1) - (k + 1) + _stirling(k)
@@ -59,7 +59,7 @@ def _rejection(state, n, p):
     a = -0.0873 + 0.0248 * b + 0.01 * p
     alpha = (2.83 + 5.1 / b) * sd
     v_r = 0.92 - 4.2 / b
-    centre = mean - m + 0.5
+    center = mean - m + 0.5
     h, slope = -1.0, 0.0
     while True:
         u = uniform(state) - 0.5
@@ -67,7 +67,7 @@ def _rejection(state, n, p):
         us = 0.5 - abs(u)
         if us == 0.0:
             continue
-        step = math.floor((2.0 * a / us + b) * u + centre)  # from the mode: no digit is lost
+        step = math.floor((2.0 * a / us + b) * u + center)  # from the mode: no digit is lost
         k = m + step
         if us >= 0.07 and v <= v_r:  # the squeeze: most draws end here
             return k
@@ -155,7 +155,7 @@ def dirichlet(state, alpha, out):
         top = max(top, out[k])
     total = 0.0
     for k in range(out.size):
-        out[k] = math.exp(out[k] - top)  # the largest is 1: their sum is no zero
+        out[k] = math.exp(out[k] - top)  # the largest is 1: their sum is not zero
         total += out[k]
     for k in range(out.size):
         out[k] /= total
@@ -177,7 +177,7 @@ def multinomial(state, n, probs, out):
     for `categorical`.
     """
     high, low, lowest, last = 0.0, 0.0, 0.0, -1
-    for k in range(probs.size):  # the sum in two floats, so that what is left keeps its digits
+    for k in range(probs.size):  # the sum in two floats, so that the rest keeps its digits
         p = probs[k]
         high, low = _minus(high, low, -p) if not p <= 0.0 else (high, low)
         lowest = min(lowest, p)
@@ -190,7 +190,7 @@ def multinomial(state, n, probs, out):
             out[k] = -1
             continue
         count, p = left, max(probs[k], 0.0)
-        if k < last and left > 0.0:  # the last category takes what is left
+        if k < last and left > 0.0:  # the last category takes the rest
             whole = high + low
             high, low = _minus(high, low, p)
             rest = high + low  # not whole - p: the smaller of p and the rest keeps its digits

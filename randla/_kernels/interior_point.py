@@ -9,20 +9,20 @@ and the negative part of the residual. With r = b - Ax and q = 1 / (v/a + u/s) a
                 dv = (c l - a v + e v (1 + e/a) - v da) / a,
                 du = (c m - s u - e u (1 - e/s) + u da) / s,
 
-c l and c m being the targets of a v and s u. h is linear in the centring c, so A'(q h1) and
+c l and c m being the targets of a v and s u. h is linear in the centering c, so A'(q h1) and
 A'(q (l/a - m/s)) are both summed in the affine pass, before c is known: three passes over A an
 iteration (form, affine, corrector).
 
 The targets differ from those of Mehrotra, which are the same for all rows. At a quantile near 0 or
-1 nearly all rows lie on one side. Were their products as large as those of the few others, their
-slacks would add up to far more than the rows near the fit can take over, which then change
-sides one by one, in tiny steps. So l and m carry weights (2 (1 - tau))^k and (2 tau)^k, k =
-`BALANCE`. And no product is asked to fall by more than the mean does: l >= a v, m >= s u. With
-k = 0, and without this, solves at tau = 0.01 or 0.99 with a heavy tail took up to 70 iterations;
-with k = 1, where the start is centred, half as many more than with 1/4 where tails are light.
+1 nearly all rows lie on one side. If their products were as large as those of the few others, their
+slacks would add up to far more than the rows near the fit can compensate, which then change sides
+one by one, in tiny steps. So l and m carry weights (2 (1 - tau))^k and (2 tau)^k, k = `BALANCE`.
+And no product must fall by more than the mean does: l >= a v, m >= s u. With k = 0, and without
+this rule, solves at tau = 0.01 or 0.99 with a heavy tail took up to 70 iterations; with k = 1,
+where the start is centered, half as many more than with 1/4 if tails are light.
 
-The state of a panel is (FIELDS, B), one line a variable. Maxima are kept in one lane a position,
-as a running maximum would not vectorise. Passes return the scalars of their part.
+The state of a panel is (FIELDS, B), one line a variable. Maxima are kept in one lane a position, as
+a running maximum would not vectorize. Passes return the scalars of their part.
 """
 
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ BALANCE = 0.25
 
 
 class Part(NamedTuple):
-    """Rows that one thread goes over, the state of the method there, and what passes overwrite."""
+    """Rows of one thread, the state of the method there, and arrays that passes overwrite."""
 
     panels: Any  # (K, w, B)
     n: Any  # rows
@@ -51,7 +51,7 @@ class Part(NamedTuple):
 
 @inline
 def _targets(mean, tau):
-    """Products a v and s u of equal standing; their mean is about `mean`."""
+    """Products a v and s u of equal importance; their mean is about `mean`."""
     return mean * (2.0 * (1.0 - tau)) ** BALANCE, mean * (2.0 * tau) ** BALANCE
 
 
@@ -171,8 +171,8 @@ def affine(part, dx, mean, tau):
 
 
 @summing_kernel
-def corrector(part, dx, centre, mean, tau):
-    """Take the corrected direction; `mean` is that of the products, `centre` c.
+def corrector(part, dx, center, mean, tau):
+    """Take the corrected direction; `mean` is that of the products, `center` c.
 
     Returns the largest ratios of a, s and of v, u to their boundaries.
     """
@@ -186,7 +186,7 @@ def corrector(part, dx, centre, mean, tau):
         add_multiple(part.panels[k], 1.0, dx, work[0])
         for t in range(_rows_of(part, k)):
             u, v, e, ia, si = z[U, t], z[V, t], z[E, t], z[INV_DUAL, t], z[INV_SLACK, t]
-            up, down = centre * max(low * ia, v), centre * max(high * si, u)  # c l/a and c m/s
+            up, down = center * max(low * ia, v), center * max(high * si, u)  # c l/a and c m/s
             da = z[Q, t] * (z[H, t] + up - down - work[0, t])
             dv = up - v + v * ia * (e * (1.0 + e * ia) - da)
             du = down - u - u * si * (e * (1.0 - e * si) - da)

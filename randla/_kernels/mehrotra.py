@@ -1,7 +1,7 @@
-"""What Mehrotra's method decides between its passes over the rows, and whole iterations.
+"""The decisions of Mehrotra's method between its passes over the rows, and whole iterations.
 
-The passes are those of `interior_point`; rows in one part need nothing else between them than the
-few lines here, so that iterations are one call, which leaves the interpreter to other threads.
+The passes are those of `interior_point`; rows in one part need only the few lines here between
+them, so that iterations are one call, which leaves the interpreter to other threads.
 
 Source: Mehrotra, "On the implementation of a primal-dual interior point method", SIAM J. Optim. 2
 (1992), 575-601; bounded dual variables as in Portnoy and Koenker, Statist. Sci. 12 (1997).
@@ -16,13 +16,13 @@ from randla._kernels.interior_point import RESIDUAL, affine, corrector, form
 #: Fraction of the way to the boundary. (At 0.95 iterations are 3 % more over 400 regressions of
 #: four designs, and 7 % more in least absolute deviations; at 0.995 they are as many.)
 STEP = 0.99
-#: Power of the progress of the affine step that gives the centring (Mehrotra: 3).
+#: Power of the progress of the affine step that gives the centering (Mehrotra: 3).
 EXPONENT = 2.5
 
 
 @kernel
-def centring(dual, primal, first, second, mu):
-    """Mehrotra's centring parameter c, from what the affine pass returned.
+def centering(dual, primal, first, second, mu):
+    """Mehrotra's centering parameter c, from what the affine pass returned.
 
     c = (mu after the longest affine steps / mu)^EXPONENT, where mu after steps alpha (dual) and
     beta (primal) is mu + alpha first - beta (mu + first) - alpha beta (first + second).
@@ -34,7 +34,7 @@ def centring(dual, primal, first, second, mu):
 
 @kernel
 def iterate(part, tau, goal, feasible, mu, x, L, vectors):
-    """One iteration from the sums of `form`, which are renewed; x (d,) takes its step.
+    """One iteration from the sums of `form`, which are updated; x (d,) takes its step.
 
     goal (d,) is (1 - tau) A'1; with `feasible` A'a is known to equal it. vectors (3, w) is zero
     beyond d, L (d, d). Returns whether the directions were finite (else nothing was changed that
@@ -52,12 +52,12 @@ def iterate(part, tau, goal, feasible, mu, x, L, vectors):
         return failed
     mean = mu / (2 * n)  # of the products a v and s u
     dual, primal, first, second = affine(part, dx, mean, tau)
-    centre = centring(dual, primal, first, second, mu)
+    center = centering(dual, primal, first, second, mu)
     for j in range(d):
-        rhs[j] = g[0, j] + centre * g[1, j] - off[j]  # G dx = A'(q h) - off
+        rhs[j] = g[0, j] + center * g[1, j] - off[j]  # G dx = A'(q h) - off
     if not solve(L, d, rhs, dx):
         return failed
-    dual, primal = corrector(part, dx, centre, mean, tau)
+    dual, primal = corrector(part, dx, center, mean, tau)
     dual, primal = STEP / max(STEP, dual), STEP / max(STEP, primal)  # at most 1
     for j in range(d):
         x[j] += primal * dx[j]
@@ -71,9 +71,9 @@ def iterate_until(
 ):
     """Iterate until the gap is at most `limit` times (`constant` + the loss of rows near the fit).
 
-    Those are all but `far_rows`; their loss counts as no less than a `fraction` of that of all. A
-    lower bound above `target` will do as well. At least one iteration. Returns how many there
-    were, whether the last directions were finite, and what `form` returned last.
+    Rows near the fit are all but `far_rows`; their loss counts as at least a `fraction` of the
+    total. A lower bound above `target` also ends it. At least one iteration. Returns their number,
+    whether the last directions were finite, and what `form` returned last.
     """
     d, B = goal.size, part.state.shape[2]
     L, vectors = np.empty((d, d)), np.zeros((3, part.g.shape[1]))
@@ -85,7 +85,7 @@ def iterate_until(
         positive, total, gap, mu = up, size, left, product
         count += 1
         value = tau * positive + (1.0 - tau) * (total - positive)
-        near = value  # what is left is the loss of the rows near the fit
+        near = value  # the rest is the loss of the rows near the fit
         for k in range(far_rows.size):
             r = part.state[far_rows[k] // B, RESIDUAL, far_rows[k] % B]
             near -= max(tau * r, (tau - 1.0) * r)

@@ -4,7 +4,7 @@ Entry j of row ``k * PANEL + t`` of an (n, d) matrix is ``panels[k, j, t]`` of a
 (K, w, PANEL). w is d rounded up to an even number, as loops take two columns at a time; columns
 beyond d and rows beyond n are zero. Vectors over the rows are (K, PANEL). All inner loops run over
 the rows of a panel, with unit stride and without branches, and a panel of a few dozen columns stays
-in the first- or second-level cache while a kernel goes over it.
+in the first- or second-level cache while a kernel processes it.
 """
 
 import math
@@ -46,7 +46,7 @@ def add_multiple(P, factor, x, r):
 def add_adjoint(P, z, g):
     """``g += P z`` for one panel; z (B,), zero beyond n, g (w,)."""
     for i in range(P.shape[0]):
-        total = 0.0  # a register: a sum that is stored would not vectorise
+        total = 0.0  # a register: a sum that is stored would not vectorize
         for t in range(z.size):
             total += z[t] * P[i, t]
         g[i] += total

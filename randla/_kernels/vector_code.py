@@ -79,7 +79,7 @@ class Code:
         return self.builder.fadd(product, y, flags=("contract",))
 
     def hadamard(self, v):
-        """The unnormalised transform of a list of values."""
+        """The unnormalized transform of a list of values."""
         v, half = list(v), 1
         while half < len(v):
             for k in range(0, len(v), 2 * half):
@@ -105,7 +105,7 @@ class Code:
         return v
 
     def prefetch(self, address):
-        """Ask for a cache line to be brought to the second level."""
+        """Prefetch a cache line to the second level."""
         pointer = self.builder.bitcast(address, ir.IntType(8).as_pointer())
         kind = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
         function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
@@ -117,7 +117,7 @@ class Code:
         return self.builder.and_(count, I64(-self.lanes))  # lanes are a power of two
 
     def loop(self, first, last, step):
-        """Context of ``for c in range(first, last, step)``; yields (c, number of the turn)."""
+        """Context of ``for c in range(first, last, step)``; yields (c, number of the iteration)."""
         return cgutils.for_range_slice(self.builder, first, last, I64(step), I64)
 
     def vectors_then_rest(self, count, body):

@@ -1,1 +1,1 @@
-"""A tall matrix in blocks of rows, whatever it is: dense, sparse, an operator, a Dask array."""
+"""A tall matrix in blocks of rows, of any kind: dense, sparse, an operator, a Dask array."""

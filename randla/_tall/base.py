@@ -1,12 +1,12 @@
-"""A tall matrix, whatever it is, and its passes by name: each reads the rows once, in blocks.
+"""A tall matrix of any kind, and its passes by name: each reads the rows once, in blocks.
 
 Functions that score or sample rows are written against these passes, so that one body serves an
 array in memory and a Dask array. Vectors with an entry for each row are arrays, or lazy Dask
 vectors that are chunked like the rows; NumPy's operators work on both.
 
-A function of a block gets the block, a matrix in memory that knows the number of its `first` row,
-and the parts of the vectors that belong to it. A function of vectors alone gets that number in
-place of the block. It depends on nothing else, so that the answer does not depend on the cuts.
+A function of a block receives the block, a matrix in memory that has the index of its `first` row,
+and the same rows of the vectors. A function of vectors alone receives that index instead of the
+block. It depends on nothing else, so that the result does not depend on the blocks.
 """
 
 from abc import abstractmethod
@@ -21,12 +21,12 @@ from randla._scaling import exponents_of, median_exponents, power_of_two_scale
 from randla._tall.passes import LeastSquaresMatrix
 from randla._typing import Array
 
-Function = Callable[..., Any]  # of a block, or of the number of its first row, and of vectors
+Function = Callable[..., Any]  # of a block, or of the index of its first row, and of vectors
 Value = TypeVar("Value")
 
 _BLOCK = 16384  # rows whose logarithms and differences stay in the second-level cache
-_MEASURED = 2000  # rows that tell how large the entries of a column, and the rows, are
-_ZERO = -(1 << 13)  # exponent that stands for the length of a row of zeros
+_MEASURED = 2000  # rows that show how large the entries of a column, and the rows, are
+_ZERO = -(1 << 13)  # exponent for the length of a row of zeros
 
 
 class TallMatrix(LeastSquaresMatrix):
@@ -36,7 +36,7 @@ class TallMatrix(LeastSquaresMatrix):
     ----------
     A : ndarray, csr_array, LinearOperator or Dask array
     ridge : float
-        Stands for d more rows, ``sqrt(ridge)`` times the identity, in all Gram matrices.
+        Equivalent to d more rows, ``sqrt(ridge)`` times the identity, in all Gram matrices.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class TallMatrix(LeastSquaresMatrix):
     columns : ndarray of int or None
         The columns that are read, all if None.
     entry_error : float
-        Relative rounding error of the entries as they were given, where they are float32; else 0.
+        Relative rounding error of the entries as given, if they are float32; else 0.
     has_shortened_rows : bool
         Whether `shorten_rows` has divided some.
     """
@@ -68,7 +68,7 @@ class TallMatrix(LeastSquaresMatrix):
 
     @property
     def ridge_rows(self) -> Array:
-        """Diagonal of the rows that the ridge stands for."""
+        """Diagonal of the rows that the ridge represents."""
         scale = np.ones(self.d) if self.column_scale is None else self.column_scale
         return np.sqrt(self.ridge) * scale
 
@@ -77,23 +77,23 @@ class TallMatrix(LeastSquaresMatrix):
     def map_rows(
         self, function: Function, *vectors: Any, width: int | None = None, **constants: Any
     ) -> Any:
-        """What ``function(block, *vectors, **constants)`` says of each row, (n,) or (n, width)."""
+        """``function(block, *vectors, **constants)`` for each row, (n,) or (n, width)."""
         return function(self, *vectors, **constants)
 
     def join_rows(
         self, function: Function, *vectors: Any, shape: Any, join: Any = np.add, **constants: Any
     ) -> Any:
-        """Arrays of one shape from all blocks, joined pair by pair; to be handed to `compute`."""
+        """Arrays of one shape from all blocks, joined pair by pair; an input of `compute`."""
         return function(self, *vectors, **constants)
 
     def gather_rows(self, function: Function, *vectors: Any, **constants: Any) -> list[Any]:
-        """Whatever ``function(block, *vectors, **constants)`` returns, of each block."""
+        """The results of ``function(block, *vectors, **constants)`` for each block."""
         return [function(self, *vectors, **constants)]
 
     def map_vectors(
         self, function: Function, *vectors: Any, width: int | None = None, **constants: Any
     ) -> Any:
-        """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
+        """``function(first, *vectors, **constants)`` for each row, without reading A."""
         n = len(vectors[0])
         out = np.empty(n if width is None else (n, width))
 
@@ -111,11 +111,11 @@ class TallMatrix(LeastSquaresMatrix):
         return function(0, *vectors, **constants)
 
     def gather_vectors(self, function: Function, *vectors: Any, **constants: Any) -> list[Any]:
-        """Whatever ``function(first, *vectors, **constants)`` returns, of each block."""
+        """The results of ``function(first, *vectors, **constants)`` for each block."""
         return [function(0, *vectors, **constants)]
 
     def compute(self, *values: Any) -> Any:
-        """The numbers behind what passes returned (one array, or a tuple), in a single pass."""
+        """The numbers behind the results of passes (one array, or a tuple), in a single pass."""
         return values[0] if len(values) == 1 else values
 
     def ones(self) -> Any:
@@ -123,7 +123,7 @@ class TallMatrix(LeastSquaresMatrix):
         return np.ones(self.n)
 
     def alongside(self, value: Any, following: Callable[[], Any] | None) -> tuple[Any, Any]:
-        """A joined value, and perhaps what `following` returns, whose first pass computes it.
+        """A joined value, and possibly the result of `following`, whose first pass computes it.
 
         In memory there is no such pass to save, and nothing follows.
         """
@@ -153,16 +153,16 @@ class TallMatrix(LeastSquaresMatrix):
 
     @abstractmethod
     def triangular(self, row_scale: Any = None) -> Array:
-        """R of the QR factorisation of V A (and the ridge), by blocks; at most d rows."""
+        """R of the QR factorization of V A (and the ridge), by blocks; at most d rows."""
 
     @abstractmethod
     def take(self, rows: NDArray[np.int64]) -> Any:
-        """The chosen rows, of ascending numbers, in memory and with the same scales."""
+        """The chosen rows, of ascending indices, in memory and with the same scales."""
 
     # Scales --------------------------------------------------------------------------------------
 
     def with_ridge(self, G: Array, T: Array | None) -> Array:
-        """A Gram matrix with the share of the rows that the ridge stands for."""
+        """A Gram matrix with the contribution of the rows that the ridge represents."""
         if not self.ridge:
             return G
         E = self.ridge_rows[:, None] * (np.eye(self.d) if T is None else T)  # sqrt(ridge) C T
@@ -187,10 +187,10 @@ class TallMatrix(LeastSquaresMatrix):
             self.column_scale = self.column_scale[columns]
 
     def shorten_rows(self, limit: float, row_scale: Any = None) -> bool:
-        """Divide rows longer than `limit` median rows by powers of two; whether there were any.
+        """Divide rows longer than `limit` median rows by powers of two; returns if there are any.
 
-        Such rows leave no digits for what the others have in their columns. They take up
-        directions of their own, whether they are so long or far longer. (Winsorising.)
+        Such rows leave no digits for what the others have in their columns. Their directions are
+        their own, for any such length. (Winsorizing.)
         """
         if self.has_shortened_rows:  # once: T of the first time is for these rows
             return False
@@ -208,7 +208,7 @@ class TallMatrix(LeastSquaresMatrix):
         excess = self.map_rows(_excess, row_scale, unit=unit, longest=longest)
         if not float(self.compute(excess.max())) > 0.0:
             return False
-        self._divide_rows(excess)  # exact, and undone by nothing: directions stay
+        self._divide_rows(excess)  # exact, and never undone: directions remain
         self.has_shortened_rows = True
         return True
 
@@ -218,7 +218,7 @@ class TallMatrix(LeastSquaresMatrix):
 
 
 def _excess(block: Any, row_scale: Array | None, *, unit: Any, longest: int) -> Array:
-    """By how many powers of two the rows of a block are too long."""
+    """The number of powers of two by which the rows of a block are too long."""
     out = np.empty(block.n)
     for i in range(0, block.n, block.tile_rows):
         j = min(i + block.tile_rows, block.n)
@@ -233,6 +233,6 @@ def _length_exponents(X: Array, unit: Any) -> Array:
 
 
 def by_blocks(visit: Callable[[slice], Value], n: int) -> list[Value]:
-    """What `visit` returns for each block of n rows, on several threads."""
+    """The results of `visit` for each block of n rows, on several threads."""
     bounds = part_bounds(n, -(-n // _BLOCK))
     return run_parts(lambda k: visit(slice(*bounds[k])), len(bounds), seconds=1e-8 * n, blas=True)

@@ -11,13 +11,13 @@ from randla._validation import as_array, as_matrix, is_sparse
 
 
 def open_block(block: Any, ridge: float = 0.0, first: int = 0) -> MemoryMatrix:
-    """What `as_matrix` or `as_block` returned with its passes, from row `first` of a whole on."""
+    """The result of `as_matrix` or `as_block` with its passes, from row `first` of a whole on."""
     kind = DenseMatrix if isinstance(block, np.ndarray) else SparseMatrix
     return kind(block, ridge, first)
 
 
 def as_block(block: Any) -> Any:
-    """A block as a dense or CSR matrix; NaN and inf are found later, on the way."""
+    """A block as a dense or CSR matrix; NaN and inf are found later, in the passes."""
     if is_sparse(block):
         return as_matrix(block, finite=False, sparse=True)
     return as_array(block, "A", finite=False)

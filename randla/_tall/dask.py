@@ -1,4 +1,4 @@
-"""A Dask array in blocks of rows: each pass joins what `MemoryMatrix` says of a block."""
+"""A Dask array in blocks of rows: each pass joins the results of `MemoryMatrix` for the blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from randla._tall.problem import weighted_rhs
 from randla._typing import Array
 from randla._validation import as_weights, require_finite
 
-#: Scales and numbers of the columns that are read, for the blocks.
+#: Scales and indices of the columns that are read, for the blocks.
 View = tuple[Array | None, NDArray[np.intp] | None]
 
 
@@ -30,12 +30,12 @@ class DaskMatrix(TallMatrix):
 
     def __init__(self, A: Any, ridge: float = 0.0) -> None:
         super().__init__(dask_arrays.as_rows(A), ridge)
-        self._waiting: Any = None  # what the next `compute` brings along
+        self._waiting: Any = None  # what the next `compute` also computes
         self._brought: Any = None
 
     @property
     def view(self) -> View:
-        """Scales and numbers of the columns that are read, for the blocks."""
+        """Scales and indices of the columns that are read, for the blocks."""
         return self.column_scale, self.columns
 
     # Functions of blocks and of vectors: lazy, but for what is gathered ---------------------------
@@ -69,11 +69,11 @@ class DaskMatrix(TallMatrix):
         if following is None:
             return self.compute(value), None
         self._waiting = value
-        followed = following()  # whose first `compute` brings it along
+        followed = following()  # its first `compute` computes it, too
         return self._brought, followed
 
     def vector(self, values: Any, name: str, *, positive_sum: bool = False) -> Any:
-        """A caller's vector, chunked like the rows, and checked when it is computed."""
+        """The user's vector, chunked like the rows, and checked when it is computed."""
         return self.map_vectors(
             _checked, dask_arrays.as_vector(values, self.A, name), argument=name
         )
@@ -83,7 +83,7 @@ class DaskMatrix(TallMatrix):
         return dask_arrays.as_vector(vector, self.A, "weights")
 
     def right_hand_sides(self, b: Any, *, single: bool = False, finite: bool = False) -> Any:
-        """A caller's b, (n,) or (n, k), as it is: it is checked, and cast, in the passes."""
+        """The user's b, (n,) or (n, k), unchanged: the passes check and cast it."""
         return dask_arrays.as_columns(b, self.A, "b", single=single)
 
     def ones(self) -> Any:
@@ -107,7 +107,7 @@ class DaskMatrix(TallMatrix):
         return self.map_rows(MemoryMatrix.times, T=T, width=T.shape[1])
 
     def triangular(self, row_scale: Any = None) -> Array:
-        """R of the QR factorisation of V A (and the ridge): those of the blocks, in a tree."""
+        """R of the QR factorization of V A (and the ridge): those of the blocks, in a tree."""
         shape = self.d, self.d
         factors = [
             self.compute(self.join_rows(_triangular, row_scale, shape=shape, join=_joined_factors))
@@ -128,7 +128,7 @@ class DaskMatrix(TallMatrix):
     # Least squares -------------------------------------------------------------------------------
 
     def _total(self, function: Function, *vectors: Any, **options: Any) -> Array:
-        """The sum of what a function of a weighted and scaled block and of vectors returns."""
+        """The sum of the results of a function of a weighted and scaled block and of vectors."""
         options.update(action=function, exponents=self.column_exponents)
         total: Array = self.compute(self.join_rows(_weighted, self.row_scale, *vectors, **options))
         return total  # from one pass over A
@@ -179,7 +179,7 @@ def _checked(first: int, values: Any, *, argument: str) -> Array:
 
 
 def _gram(block: MemoryMatrix, row_scale: Any, *, T: Array | None) -> Array:
-    with np.errstate(over="ignore", invalid="ignore"):  # looked at in the end
+    with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
         return block.gram(T, row_scale)
 
 
@@ -217,7 +217,7 @@ def _weighted(
 
 def _normal_equations(block: Any, B: Array, *, P: Array | None, triangular: bool) -> Array:
     G, C = block.normal_equations(B, P, triangular=triangular, single=False)
-    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))  # |b_j|^2, for a look at their range
+    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))  # |b_j|^2, for a check of their range
     return np.vstack([np.hstack([G, C]), below])
 
 
@@ -230,7 +230,7 @@ def _normal_product(block: Any, *, X: Array) -> Array:
 
 
 def _sketch_with(block: Any, B: Any, *, S: Any) -> Array:
-    """S A of the block, and S B beside it; all columns, unscaled."""
+    """S A of the block, and S B; all columns, unscaled."""
     S = prepared(S).columns(block.first, block.first + block.n)  # those that act on these rows
     SA, SB = block.sketch_with(S, B)
     return SA if SB is None else np.hstack([SA, SB])  # (m, d + k)

@@ -1,9 +1,9 @@
 """Dask arrays in blocks of rows: which are accepted, functions of the blocks, and sums of them.
 
-A block function gets the number of the first row of its block, the block and the blocks of other
-operands, and returns an array. It depends on nothing else, so that the answer is the same for
-every scheduler; and what it draws for a row is a function of the row's number in the whole, so
-that the answer does not depend on where the blocks are cut.
+A block function receives the index of the first row of its block, the block and the blocks of other
+operands, and returns an array. It depends on nothing else, so that the result is the same for every
+scheduler; and its draws for a row are a function of the row's index in the whole, so that the
+result does not depend on where the blocks are cut.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from randla._parallel import WORTH_A_BAR, shown_progress, single_thread, single_
 from randla._tables import from_table
 from randla._validation import is_sparse, require_rhs_shape
 
-#: Largest block of whole rows that is put together from chunks of columns, in bytes.
+#: Largest block of whole rows that is assembled from chunks of columns, in bytes.
 _MAX_BLOCK = 1 << 28
 #: Partial sums that are added by one task.
 _SPLIT_EVERY = 8
@@ -35,7 +35,7 @@ _LARGE_CONSTANT = 1 << 15
 def as_rows(A: Any, name: str = "A", *, ndim: tuple[int, ...] = (2,)) -> Any:
     """`A` as a non-empty Dask array of real numbers that is chunked along its rows only.
 
-    Chunks of columns are put together where a block of whole rows is not too large.
+    Chunks of columns are joined if a block of whole rows is not too large.
     """
     A = from_table_of_blocks(A, name)
     if A.ndim not in ndim:
@@ -66,12 +66,12 @@ def as_rows(A: Any, name: str = "A", *, ndim: tuple[int, ...] = (2,)) -> Any:
 
 
 def from_table_of_blocks(x: Any, name: str) -> Any:
-    """A table of Dask, or a column of one, as a Dask array; its rows are counted in one read."""
+    """A table of Dask, or a column of one, as a Dask array; its rows are counted in one pass."""
     if isinstance(x, da.Array) or not hasattr(x, "to_dask_array"):
         return x
     columns = x.dtypes if x.ndim == 2 else [x.dtype]
     if not all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in columns):
-        from_table(x._meta, name, missing=False)  # refuses, by name, what does not hold numbers
+        from_table(x._meta, name, missing=False)  # refuses, by name, columns that are not numbers
         x = x.astype(np.float64)
     return x.to_dask_array(lengths=True)
 
@@ -107,7 +107,7 @@ def as_vector(b: Any, A: Any, name: str) -> Any:
 def map_rows(
     function: Callable[..., Any], *operands: Any, width: int | None = None, **constants: Any
 ) -> Any:
-    """What ``function(first, *blocks, **constants)`` returns for each row, as a lazy Dask array.
+    """The values of ``function(first, *blocks, **constants)`` for each row, as a lazy Dask array.
 
     (n,) for ``width=None``, else (n, width); float64. An operand that is None stays None.
     """
@@ -124,7 +124,7 @@ def join_rows(
 ) -> Any:
     """Arrays of the given shape, one from each block, joined pair by pair (added) in a tree; lazy.
 
-    The order is that of the blocks, whatever the scheduler.
+    The order is that of the blocks, for any scheduler.
     """
     rows = (shape[0],) * operands[0].numblocks[0]  # the parts lie one below the other
     parts = _blockwise(function, operands, rows, shape[1], dtype, constants)
@@ -171,9 +171,9 @@ def _boxed(function: Callable[..., Any], *arguments: Any, **constants: Any) -> A
 
 
 def take_rows(A: Any, indices: Any) -> Any:
-    """Some rows of a Dask array, of ascending numbers, in memory; other blocks are not touched."""
+    """Some rows of a Dask array, of ascending indices, in memory; other blocks are not read."""
     edges = np.append(_first_rows(A.chunks[0]), A.shape[0])  # where blocks begin, and the end
-    cuts = np.searchsorted(indices, edges)  # which of the numbers are in which block
+    cuts = np.searchsorted(indices, edges)  # which of the rows are in which block
     blocks, call = A.to_delayed().ravel(), dask.delayed(_take)
     tasks = [
         call(blocks[k], indices[i:j] - edges[k]) for k, (i, j) in enumerate(pairwise(cuts)) if i < j
@@ -202,8 +202,8 @@ def _blockwise(
 ) -> Any:
     first, names = operands[0], "abcdefgh"
     adjusted: dict[str, Any] = {"i": rows}  # sizes of the chunks of the result
-    # Dask fuses the loading of a block into the task that works on it where their axes are the
-    # same, and where their layers join chunks in the same way. Then the block lives no longer.
+    # Dask fuses the loading of a block into the task that works on it if their axes are the
+    # same, and if their layers join chunks in the same way. Then the block is freed earlier.
     out = "i" if width is None else "ia"
     new_axes = {"a": width} if width is not None and first.ndim == 1 else None
     if width is not None and first.ndim == 2:
@@ -230,7 +230,7 @@ def _blockwise(
 
 
 class _FirstRows(ArrayBlockwiseDep):
-    """The number of the first row of each block, as an operand of `da.blockwise`."""
+    """The index of the first row of each block, as an operand of `da.blockwise`."""
 
     def __init__(self, rows: tuple[int, ...]) -> None:
         super().__init__((rows,))
@@ -244,7 +244,7 @@ class _FirstRows(ArrayBlockwiseDep):
 
 
 def _call(first: Any, *blocks: Any, of: Callable[..., Any], **constants: Any) -> Any:
-    """Call a block function, as one task among others: on one thread."""
+    """Call a block function, as one of several tasks: on one thread."""
     # A block whose columns are not an axis of the result may come as a list of its one chunk.
     plain = [block[0] if isinstance(block, list) else block for block in blocks]
     with single_thread(), single_threaded_blas():
@@ -267,7 +267,7 @@ def _keep(x: Any, axis: Any, keepdims: bool) -> Any:
     return x
 
 
-@np.errstate(all="ignore")  # sums that leave the range are looked at in the end
+@np.errstate(all="ignore")  # sums that leave the range are checked at the end
 def _join(arrays: Any, axis: Any = None, keepdims: bool = True, *, join: Any) -> Any:
     """Nested lists of arrays, joined."""
     if not isinstance(arrays, list):

@@ -1,4 +1,4 @@
-"""A dense matrix, read as it lies: rows for scores, and the passes of least squares over blocks."""
+"""A dense matrix, read in place: rows for scores, and the passes of least squares over blocks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from randla._validation import read_only, require_finite
 
 #: Entries of a block, so that it stays in the second-level cache.
 _BLOCK_ENTRIES = 1 << 16
-#: Rough floating-point operations a second, to decide whether the pool is worth its price.
+#: Approximate floating-point operations a second, to decide whether the pool is worthwhile.
 _FLOPS = 2e10
-#: Floating-point operations of a part, some milliseconds.
+#: Floating-point operations of a part, a few milliseconds.
 _FLOPS_OF_PART = 1e8
 #: Entries of partial results that wait to be added.
 _WAITING_ENTRIES = 1 << 23
@@ -48,7 +48,7 @@ class DenseMatrix(MemoryMatrix):
         X = self.A[i:j]
         if self.columns is not None:
             X = X[:, self.columns]
-        if row_scale is None and self.column_scale is None and X.dtype == np.float64:  # as it lies
+        if row_scale is None and self.column_scale is None and X.dtype == np.float64:  # unchanged
             return X
         out = np.empty((j - i, self.d)) if out is None else out[: j - i]
         if row_scale is None:
@@ -95,7 +95,7 @@ class DenseMatrix(MemoryMatrix):
         return block if suits_blas(block) else np.ascontiguousarray(block)
 
     def load_every(self, step: int) -> Array:
-        """Every step-th row of the scaled A, for a first look."""
+        """Every step-th row of the scaled A, for a first estimate."""
         sample = DenseMatrix(self.A[::step])
         weights = None if self.row_scale is None else self.row_scale[::step]
         sample.rescale(weights, self.column_exponents, self.columns)
@@ -114,7 +114,7 @@ class DenseMatrix(MemoryMatrix):
         """Sum of ``block_sum(a, b)`` over blocks of rows, in an order fixed by the shape."""
         bounds = part_bounds(self.n, n_parts)
 
-        @np.errstate(all="ignore")  # a thread has its own; what may overflow is looked at
+        @np.errstate(all="ignore")  # a thread has its own; overflow is checked
         def sum_of_part(part: int) -> list[Array]:
             first, last = bounds[part]
             total = CarefulSum(compensated)
@@ -139,7 +139,7 @@ class DenseMatrix(MemoryMatrix):
     def _sum_of_products(
         self, block_sum: Callable[[Array, Array], list[Array]], B: Array, width: int
     ) -> list[Array]:
-        """`_sum` where a block costs a product of A with its own columns or with `width` others."""
+        """`_sum` if a block costs a product of A with its own columns or with `width` others."""
         flops = float(self.n) * self.d * (self.d + width + 2.0 * B.shape[1])
         block = max(_BLOCK_ENTRIES // self.d, 1024, 4 * self.d)  # sums of d^2 entries cost little
         n_parts = int(min(max(flops / _FLOPS_OF_PART, 1), max(self.n // block, 1), 1024))
@@ -148,7 +148,7 @@ class DenseMatrix(MemoryMatrix):
     def _sum_of_vectors(
         self, block_sum: Callable[[Array, Array], list[Array]], B: Array
     ) -> list[Array]:
-        """`_sum` where a block is multiplied by k vectors, from both sides."""
+        """`_sum` if a block is multiplied by k vectors, from both sides."""
         k = B.shape[1]
         flops = 4.0 * self.n * self.d * max(k, 4)  # a single vector is bound by memory
         block = min(max(_BLOCK_ENTRIES // self.d, 64), 1024)
@@ -260,7 +260,7 @@ class DenseMatrix(MemoryMatrix):
         scale, width = self.row_scale, self.A.shape[1]
         if self.A.dtype == np.float64:
             return S._sketch(self.A, B, row_scale=scale)
-        # Sums in float32 would limit the factor to condition numbers of 1e7: cast as we go.
+        # Sums in float32 would limit the factor to condition numbers of 1e7: cast block by block.
         SA, SB = np.zeros((S.shape[0], width)), None
         step = max(_CAST_ENTRIES // width // 4096, 1) * 4096  # whole blocks of a sketch
         for i in range(0, self.n, step):
@@ -280,7 +280,7 @@ def suits_blas(A: NDArray[Any]) -> bool:
     """Whether NumPy hands the matrix to BLAS without a copy."""
     if A.flags.c_contiguous or A.flags.f_contiguous:
         return True
-    for X in (A, A.T):  # rows of neighbouring entries, whole entries apart, that do not overlap
+    for X in (A, A.T):  # rows of neighboring entries, whole entries apart, that do not overlap
         long, short = X.strides
         if short == X.itemsize and long % short == 0 and long >= short * max(X.shape[1], 1):
             return True

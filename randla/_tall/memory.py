@@ -1,9 +1,9 @@
 """Passes over a matrix in memory, a tile of rows at a time.
 
-Dense matrices are read as they lie (C, Fortran or strided, float32 or float64), CSR matrices stay
-sparse where a product allows it and are densified a tile at a time where it does not. No pass
-makes a copy of the whole. Tiles and parts are fixed by the shape, and sums are taken in their
-order: the same result for any number of threads.
+Dense matrices are read in place (C, Fortran or strided, float32 or float64); CSR matrices stay
+sparse if a product allows it and otherwise are densified a tile at a time. No pass makes a copy of
+the whole matrix. Tiles and parts are fixed by the shape, and sums are computed in their order: the
+result is the same for any number of threads.
 """
 
 import threading
@@ -21,8 +21,8 @@ from randla._typing import Array
 from randla._validation import read_only
 
 _TILE_ENTRIES = 40_000  # about a third of a megabyte: a tile and its product stay in cache
-_FLOPS = 1e10  # operations a second, roughly, to see what is worth the pool
-_PART_SECONDS = 0.3  # of a part: Ctrl-C waits for one, and a progress bar moves by one
+_FLOPS = 1e10  # operations a second, approximately, to see what is worth the pool
+_PART_SECONDS = 0.3  # of a part: Ctrl-C waits for one, and a progress bar advances by one
 _FEW_COLUMNS = 32  # up to here a compiled general product is the fastest Gram matrix of a tile
 _TRIANGLE = 16  # columns from which half a product is worth two calls
 
@@ -33,9 +33,9 @@ class MemoryMatrix(TallMatrix):
     Attributes
     ----------
     first : int
-        The number of its first row in the larger matrix.
+        The index of its first row in the larger matrix.
     density : float
-        Share of entries that are stored.
+        Fraction of entries that are stored.
     """
 
     density: float = 1.0
@@ -53,12 +53,12 @@ class MemoryMatrix(TallMatrix):
 
     @abstractmethod
     def rows(self, i: int, j: int, row_scale: Array | None = None, out: Array | None = None) -> Any:
-        """Rows i..j, scaled, dense, in float64: a view where nothing has to be done, else `out`."""
+        """Rows i..j, scaled, dense, in float64: a view if nothing has to be done, else `out`."""
 
     def _product(
         self, i: int, j: int, T: "SplitTriangle", out: Array, scratch: Array | None = None
     ) -> Array:
-        """Rows i..j times `T`, dense; in `out`, where A is dense."""
+        """Rows i..j times `T`, dense; in `out`, if A is dense."""
         X = self.rows(i, j, out=scratch)  # (tile, d)
         for rows, columns, block in T.blocks:
             np.matmul(X[:, rows], block, out=out[: j - i, columns])
@@ -92,9 +92,9 @@ class MemoryMatrix(TallMatrix):
         """Call ``visit(i, j, tile, product, total)`` for each tile, on several threads.
 
         `tile` and `product` are work arrays with tile_rows rows and d or `width` columns, which
-        belong to a thread (their memory is touched where it is used); `total` is an array of zeros
-        of this shape to which `visit` may add, which belongs to a part. Returns their sum. Of
-        `tile_rows` and the number of rows that all passes have the larger one is taken.
+        belong to a thread (it touches their memory first); `total` is an array of zeros of this
+        shape to which `visit` may add, which belongs to a part. Returns their sum. The number of
+        rows is the larger of `tile_rows` and that of all passes.
         """
         tile_rows = max(self.tile_rows, tile_rows or 0)
         n_tiles = -(-self.n // tile_rows)  # rounded up
@@ -130,7 +130,7 @@ class MemoryMatrix(TallMatrix):
                 return
             X = self._product(i, j, split, product, tile)
             if row_scale is not None:
-                X *= row_scale[i:j, None]  # a product is ours to write to
+                X *= row_scale[i:j, None]  # a product may be overwritten
             if norms is not None:
                 kernels.row_norms(X, norms[i:j])  # of V A T
             add_gram(X, total)
@@ -153,7 +153,7 @@ class MemoryMatrix(TallMatrix):
         return out
 
     def triangular(self, row_scale: Array | None = None) -> Array:
-        """R of the QR factorisation of V A (and the ridge), by tiles; at most d rows."""
+        """R of the QR factorization of V A (and the ridge), by tiles; at most d rows."""
 
         def part_of(k: int) -> Array:
             R: Array = np.empty((0, self.d))
@@ -162,7 +162,7 @@ class MemoryMatrix(TallMatrix):
                 R = r_factor(np.vstack([R, self.rows(i, min(i + step, last), row_scale)]))
             return R
 
-        step = max(self.tile_rows, 2 * self.d)  # rows below R that pay for its d rows
+        step = max(self.tile_rows, 2 * self.d)  # rows below R that are worth its d rows
         seconds = 4.0 * self.n * self.d**2 / _FLOPS
         n_parts = min(-(-self.n // step), max(8, int(seconds / _PART_SECONDS)))
         bounds = part_bounds(self.n, n_parts)
@@ -187,7 +187,7 @@ class SplitTriangle:
 
 
 def r_factor(X: Array) -> Array:
-    """R of the QR factorisation."""
+    """R of the QR factorization."""
     R: Any = np.linalg.qr(X, mode="r")
     return R
 
@@ -209,7 +209,7 @@ class CarefulSum:
         self.carries: list[Array] = []
 
     def add(self, values: list[Array]) -> None:
-        """Add arrays, which from now on belong to the total."""
+        """Add arrays, which from then on belong to the total."""
         if not self.sums:
             self.sums = [value.astype(np.float64, copy=False) for value in values]
         elif not self.compensated:
@@ -220,9 +220,9 @@ class CarefulSum:
                 self.carries = [np.zeros_like(value) for value in values]  # of each array
             for k, value in enumerate(values):  # Knuth's two-sum
                 total = self.sums[k] + value
-                added = total - self.sums[k]  # what of the value arrived in the sum
+                added = total - self.sums[k]  # the part of the value that arrived in the sum
                 self.carries[k] += (self.sums[k] - (total - added)) + (value - added)
-                self.sums[k] = total  # rounded; the carry has what is lost
+                self.sums[k] = total  # rounded; the carry has the remainder
 
     def value(self) -> list[Array]:
         """The sums."""

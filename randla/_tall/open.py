@@ -1,7 +1,7 @@
-"""The door of functions of a matrix: is A dense, sparse, an operator or a Dask array?
+"""The entry point of functions of a matrix: is A dense, sparse, an operator or a Dask array?
 
-How a Dask array is told is a matter of `randla._validation`. Clouds of points, of which there are
-two, are opened in `randla.transport._sliced`.
+`randla._validation` recognizes Dask arrays. Clouds of points, of which there are two, are opened in
+`randla.transport._sliced`.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from randla._validation import are_in_memory, as_array, as_matrix, is_sparse, re
 
 
 def open_operand(A: Any) -> LeastSquaresMatrix:
-    """`A` with the passes of least squares; a `LinearOperator` is welcome too."""
+    """`A` with the passes of least squares; a `LinearOperator` is also accepted."""
     if not isinstance(A, LinearOperator):
         return open_tall(A)  # type: ignore[return-value]
     if 0 in A.shape:
@@ -31,7 +31,7 @@ def open_tall(
 ) -> TallMatrix:
     """`A` with its passes; it must have at least one row and one column.
 
-    NaN and inf are found later, on the way, unless `finite` asks for a look now (in memory).
+    NaN and inf are found later, in the passes, unless `finite` asks for a check now (in memory).
     Without `dask` Dask arrays are refused.
     """
     if dask and not are_in_memory(A):
@@ -45,7 +45,7 @@ def open_tall(
 
 
 def sketch_lazily(S: Any, A: Any) -> Any:
-    """``S @ A`` for a Dask array, lazy; None for what is in memory."""
+    """``S @ A`` for a Dask array, lazy; None for data in memory."""
     if are_in_memory(A):
         return None
     from randla._tall.dask import sketch_product
@@ -54,7 +54,7 @@ def sketch_lazily(S: Any, A: Any) -> Any:
 
 
 def transposed(A: Any) -> Any:
-    """``A.T``, for whatever a user may pass."""
+    """``A.T``, for any kind of A."""
     return A.T if is_sparse(A) or not are_in_memory(A) else as_array(A, "A", finite=False).T
 
 

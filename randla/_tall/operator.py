@@ -1,4 +1,4 @@
-"""A matrix that is known by its products, or that makes its rows on demand."""
+"""A matrix that is known by its products, or that generates its rows on demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCK_COLUMNS = 64
 
 
 class RowsOnDemand(LinearOperator, ABC):
-    """An operand that is too large to be formed and makes blocks of its rows when asked."""
+    """An operand that is too large to be formed and generates blocks of its rows on demand."""
 
     @abstractmethod
     def row_block(self, first: int, last: int) -> NDArray[Any]:
@@ -56,7 +56,7 @@ class OperatorMatrix(ProductPasses):
         return 0.5 * (G + G.T), P.T @ self.transposed(B)  # symmetric but for rounding
 
     def require_range(self, norms: NDArray[Any]) -> bool:
-        """Refuse column norms whose squares leave the range of float64; zeros are welcome."""
+        """Refuse column norms whose squares leave the range of float64; zeros are allowed."""
         if not np.isfinite(norms).all():
             raise ValueError("A must be finite, got NaN or inf in a product with the operator")
         positive = norms[norms > 0.0]

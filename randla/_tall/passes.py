@@ -1,4 +1,4 @@
-"""What least squares ask of a kind of matrix: passes over its rows, weighted and scaled."""
+"""The interface of a matrix for least squares: passes over its rows, weighted and scaled."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class OutOfRange(Exception):
 
 
 class LeastSquaresMatrix(ABC):
-    """What a kind of A must say: passes over the rows of ``W^(1/2) A C``.
+    """The interface of a kind of A: passes over the rows of ``W^(1/2) A C``.
 
-    B are right-hand sides (n, k) that were weighted and scaled before, lazy where A is.
+    B are right-hand sides (n, k) that were weighted and scaled before, lazy if A is lazy.
     """
 
     #: Whether columns can be scaled and left out.
@@ -47,13 +47,13 @@ class LeastSquaresMatrix(ABC):
         self._prepare()
 
     def _prepare(self) -> None:  # noqa: B027
-        """Take note of new scales, if there is anything to note."""
+        """Note new scales, if there is anything to note."""
 
     @abstractmethod
     def normal_equations(
         self, B: Any, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
-        """``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular; None: Y = A.
+        """``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) possibly upper triangular; None: Y = A.
 
         With `single` the products in Y'Y may be rounded to float32, but not those in A P.
         """
@@ -93,27 +93,27 @@ class LeastSquaresMatrix(ABC):
             self.require_finite()
         return False
 
-    # What a caller gives beside A ----------------------------------------------------------------
+    # The user's data besides A -------------------------------------------------------------------
 
     def vector(self, values: Any, name: str, *, positive_sum: bool = False) -> Any:
-        """A caller's vector, finite and not negative, and not of zeros with `positive_sum`."""
+        """The user's vector, finite and not negative, and not of zeros with `positive_sum`."""
         return as_weights(values, self.n, name, positive_sum=positive_sum)
 
     def aligned(self, vector: Any) -> Any:
-        """A vector that was checked before, perhaps one of a Dask array, as a vector of A."""
+        """A vector that was checked before, possibly one of a Dask array, as a vector of A."""
         return read_only(np.asarray(vector))
 
     def right_hand_sides(self, b: Any, *, single: bool = False, finite: bool = False) -> Any:
-        """A caller's b, (n,) or (n, k), as float64; k = 1 if it is to be a `single` column.
+        """The user's b, (n,) or (n, k), as float64; k = 1 for a `single` column.
 
-        NaN and inf are found later, on the way, unless `finite` asks for a look now (in memory).
+        NaN and inf are found later, in the passes, unless `finite` asks for a check now.
         """
         B = as_rhs(b, self.n, finite=finite, single=single)
         if B.size == 0:
             raise ValueError(f"b must have at least one column, got shape {B.shape}")
         return B if B.dtype == np.float64 else B.astype(np.float64)
 
-    # What LSQR needs, which keeps vectors of n entries -------------------------------------------
+    # For LSQR, which keeps vectors of n entries --------------------------------------------------
 
     def image(self, X: Array) -> Array:
         """``A X``."""
@@ -125,7 +125,7 @@ class LeastSquaresMatrix(ABC):
 
 
 class ProductPasses(LeastSquaresMatrix):
-    """What follows from products with A and its transpose."""
+    """The passes that follow from products with A and its transpose."""
 
     def residual_gradient(self, X: Array, B: Array) -> tuple[Array, Array]:
         R = B - self.image(X)  # (n, k)

@@ -1,12 +1,12 @@
-r"""A least-squares problem as its solvers see it: weighted, scaled, in float64.
+r"""A least-squares problem for its solvers: weighted, scaled, in float64.
 
 Solvers work on
 
 .. math:: \tilde A = W^{1/2} A C, \qquad \tilde B = W^{1/2} B E,
 
-below which a ridge puts the rows :math:`\sqrt\lambda\, C` and zeros. C and E are diagonal matrices
-of powers of two (no rounding), and columns of A that are zero are left out. Nothing of the size of
-A is stored: blocks of dense rows are weighted and scaled as they are loaded.
+with the rows :math:`\sqrt\lambda\, C` of a ridge, and zeros, below. C and E are diagonal matrices
+of powers of two (no rounding), and zero columns of A are left out. Nothing of the size of A is
+stored: blocks of dense rows are weighted and scaled as they are loaded.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class ScaledProblem:
     B : (n, k) ndarray
         Weighted and scaled right-hand sides.
     root_ridge : (d,) ndarray or None
-        Diagonal of the rows that the ridge puts below.
+        Diagonal of the rows that the ridge adds below.
     """
 
     def __init__(
         self, tall: LeastSquaresMatrix, B: Any, root_weights: Any = None, ridge: float = 0.0
     ) -> None:
-        self.tall: Any = tall  # whose kind may have passes of its own
+        self.tall: Any = tall  # its kind may have separate passes
         self.A = tall.A
         self.n, self.d = self.A.shape
         self.k = 1 if B.ndim == 1 else B.shape[1]
@@ -67,7 +67,7 @@ class ScaledProblem:
 
     def _scaled_rhs(self, B: Array) -> Array:
         """Scale the columns of B that are very large or very small."""
-        if self.k == 1 and 1e-200 < B[:, 0] @ B[:, 0] < 1e200:  # the quick look; NaN fails
+        if self.k == 1 and 1e-200 < B[:, 0] @ B[:, 0] < 1e200:  # the quick check; NaN fails
             return B
         top = np.abs(B).max(axis=0)  # of each right-hand side
         if not np.isfinite(top).all():
@@ -88,7 +88,7 @@ class ScaledProblem:
         if self.ridge > 0.0:
             top = np.maximum(top, np.ldexp(self.ridge**0.5, -self.weight_exponent))
         elif not top.all():
-            active = np.flatnonzero(top)  # columns that are not zero
+            active = np.flatnonzero(top)  # nonzero columns
             top = top[active]
         self.scale(np.clip(-exponents_of(top), -MAX_EXPONENT, MAX_EXPONENT), active)
 
@@ -110,13 +110,13 @@ class ScaledProblem:
             raise OutOfRange
 
     def total_exponents(self, exponents: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Scales of the columns of the caller's A, from those of the scaled A."""
+        """Scales of the columns of the user's A, from those of the scaled A."""
         return exponents if self.exponents is None else exponents + self.exponents
 
     def unscale(
         self, Y: Array, exponents: NDArray[np.int64] | None = None, *, of_b: bool = True
     ) -> Array:
-        """Coefficients for the caller's A and b from 2^e Y, those of the scaled problem.
+        """Coefficients for the user's A and b from 2^e Y, those of the scaled problem.
 
         With ``of_b=False`` the columns of Y do not belong to right-hand sides.
         """
@@ -138,7 +138,7 @@ class ScaledProblem:
         return full
 
     def unscale_norm(self, norm: Array) -> Array:
-        """Norms of columns of the caller's residual from those of the scaled problem."""
+        """Norms of columns of the user's residual from those of the scaled problem."""
         if self.b_exponents is not None:
             norm = np.ldexp(norm, -self.b_exponents)
         return np.ldexp(norm, self.weight_exponent) if self.weight_exponent else norm
@@ -223,7 +223,7 @@ class ScaledProblem:
     def sketch_and_rows(
         self, S: Any, numbers: NDArray[np.int64]
     ) -> tuple[Array, Array, Array | None]:
-        """The sketches of A and B, and some rows of [A, B]; None where A is an operator."""
+        """The sketches of A and B, and some rows of [A, B]; None if A is an operator."""
         SA, SB = self.sketch(S, with_b=True)
         sample = None
         if hasattr(self.tall, "take"):
@@ -235,12 +235,12 @@ class ScaledProblem:
         return (self.B * self.B).sum(axis=0)
 
     def _in_range(self, G: Array, C: Array) -> tuple[Array, Array]:
-        """A Gram matrix and A'B, whose B is in range: it was looked at before."""
+        """A Gram matrix and A'B, whose B is in range: it was checked before."""
         return G, C
 
 
 class LazyProblem(ScaledProblem):
-    """A problem whose B and weights are lazy: what they hold is seen in the passes over A.
+    """A problem whose B and weights are lazy: their values are seen in the passes over A.
 
     The weights are not scaled, and B only where a pass has shown that it must be.
     """
@@ -262,7 +262,7 @@ class LazyProblem(ScaledProblem):
         """Raise OutOfRange for squared norms of B that are near the ends of the range, or NaN."""
         moderate = (squares > self._SQUARES[0]) & (squares < self._SQUARES[1])
         if self.b_exponents is None and not moderate.all():
-            raise OutOfRange  # the maxima are looked at next
+            raise OutOfRange  # the maxima are checked next
 
     def _in_range(self, G: Array, C: Array) -> tuple[Array, Array]:
         self._require_moderate(C[-1])  # below A'B are the squared norms of B
@@ -309,7 +309,7 @@ class LazyProblem(ScaledProblem):
 
 
 def chosen_rows(block: Any, B: Any, root_weights: Any, *, numbers: NDArray[np.int64]) -> Array:
-    """The rows [A, B] of these numbers that are in a block, weighted; zeros for the others.
+    """The rows [A, B] with these indices that are in a block, weighted; zeros for the others.
 
     B is weighted before.
     """

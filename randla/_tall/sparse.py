@@ -1,4 +1,4 @@
-"""A CSR matrix: products stay sparse, what needs a dense tile makes one."""
+"""A CSR matrix: products stay sparse; passes that need a dense tile make one."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _SPARSE_GRAM = 0.05  # density below which the Gram matrix of a tile is a sparse
 _TILE_ROWS = 2048
 #: Parts of a product with the transpose.
 _MAX_CHUNKS = 64
-#: Share of stored entries from which a Gram matrix of dense tiles is faster than a sparse one.
+#: Fraction of stored entries from which a Gram matrix of dense tiles is faster than a sparse one.
 _DENSE_SHARE = 0.07
 
 
@@ -78,7 +78,7 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
                 data *= np.repeat(self.row_scale, np.diff(A.indptr))
             A = type(A)((data, A.indices, A.indptr), shape=A.shape)
         self._scaled, self._adjoint = A, A.T
-        # Sums over some thousands of rows at a time: see `CarefulSum`.
+        # Sums over a few thousand rows at a time: see `CarefulSum`.
         step = max(-(-self.n // _MAX_CHUNKS), _TILE_ROWS)
         self._chunks = []
         for i in range(0, self.n, step):

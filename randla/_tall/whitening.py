@@ -1,9 +1,9 @@
 """The factor T that makes the columns of A T orthonormal, from Gram matrices.
 
 One Gram matrix costs the least; its error grows with the square of the condition number of the
-column-scaled A. A second Gram matrix, of the product, repairs that up to condition 1e7 or so
-(CholeskyQR2). Beyond, a Householder factor computed tile by tile takes the place of the first
-Gram matrix, decides the rank by column pivoting, and is corrected once in the same way.
+column-scaled A. A second Gram matrix, of the product, corrects that up to condition number about
+1e7 (CholeskyQR2). Above, a Householder factor computed tile by tile replaces the first Gram matrix,
+decides the rank by column pivoting, and is corrected once in the same way.
 
 Sources: Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, "Roundoff error analysis of the CholeskyQR2
 algorithm", Electron. Trans. Numer. Anal. 44 (2015), 306-326; Demmel, Grigori, Hoemmen and Langou,
@@ -23,10 +23,10 @@ from randla._tall._kernels.tiles import invert_lower
 from randla._tall.base import TallMatrix
 from randla._typing import Array
 
-_TWO_STEP_LIMIT = 1e7  # condition up to which Cholesky QR repairs itself in one more step
-_GOOD_ERROR = 1e-9  # no need to look closer
+_TWO_STEP_LIMIT = 1e7  # condition up to which Cholesky QR corrects itself in one more step
+_GOOD_ERROR = 1e-9  # no further check needed
 _SMALL = 64  # columns
-_CLEAR = 4.0  # times the noise, a pivot is no rounding error on any processor
+_CLEAR = 4.0  # times the noise, a pivot is not a rounding error on any processor
 _SAFE = 1e-200, 1e200  # squared column norms that neither overflow nor lose digits
 
 #: Denominator of simple coefficients.
@@ -48,8 +48,8 @@ class Whitening:
     columns : (rank,) ndarray of int
         Independent columns that span the rest.
     dropped : float
-        The largest pivot that was left out, over `pivot_noise`; 0 where the columns are exact sums
-        of others, inf where rows of equal lengths have another rank.
+        The largest pivot that was left out, over `pivot_noise`; 0 if the columns are exact sums of
+        others, inf if rows of equal lengths have another rank.
     shortened : bool
         Whether rows that hid the rank were shortened.
     """
@@ -64,20 +64,20 @@ class Whitening:
 
     @property
     def rank_is_certain(self) -> bool:
-        """Whether the rank hangs on no digits that are not there.
+        """Whether the rank does not depend on digits beyond double precision.
 
-        If not, all that can be said of a score is that it lies between 0 and 1.
+        If it does, a score is only known to lie between 0 and 1.
         """
         return self.dropped <= 1.0 and not self.shortened
 
     @property
     def left_out(self) -> bool:
-        """Whether a column was left out that is clearly more than rounding errors."""
+        """Whether a column was left out that clearly exceeds rounding errors."""
         return self.dropped > _CLEAR
 
 
 def whiten(tall: TallMatrix, row_scale: Any = None, rtol: float = 1e-9) -> Whitening:
-    """Whiten ``diag(row_scale) A``; the error estimate is below `rtol` where that is possible.
+    """Whiten ``diag(row_scale) A``; the error estimate is below `rtol` if possible.
 
     Rows that hide the rank are shortened, in `tall`.
     """
@@ -140,7 +140,7 @@ def _corrected(tall: TallMatrix, row_scale: Any, T: Array) -> tuple[Array, float
     """`T` after one more Cholesky QR step (two if the first was far off), and its log det."""
     log_det = 0.0
     for _ in range(3):
-        G = tall.gram(T, row_scale)  # near I, but for the rounding errors of T
+        G = tall.gram(T, row_scale)  # near I, up to the rounding errors of T
         step = _cholesky_step(G)
         if step is None:
             break
@@ -157,7 +157,7 @@ def _whiten_by_rank(tall: TallMatrix, row_scale: Any) -> Whitening:
     scale[scale == 0.0] = 1.0  # columns of zeros
     scale *= 1.0 + 1e-3 * np.arange(tall.d) / tall.d  # rounding must not choose among equal ones
     R, pivots = qr(R / scale, mode="r", pivoting=True)
-    diagonal = np.abs(np.diag(R))  # falls: what is left of a column beside those before
+    diagonal = np.abs(np.diag(R))  # decreasing: the remainder of a column after those before
     rank = int((diagonal > rank_tolerance(tall) * diagonal[0]).sum())
     dropped = float(diagonal[rank:].max(initial=0.0))
     dropped /= pivot_noise(tall) * max(diagonal[0], 1e-300)  # in units of rounding errors
@@ -176,10 +176,10 @@ def _whiten_by_rank(tall: TallMatrix, row_scale: Any) -> Whitening:
 
 
 def _depend_exactly(tall: TallMatrix, pivots: Any, scale: Array, made_of: Array) -> bool:
-    """Whether the last of `pivots` are made of the first ones with simple coefficients.
+    """Whether the last of `pivots` are combinations of the first with simple coefficients.
 
-    `made_of` are their coefficients for columns over `scale`. Indicators beside a column of ones
-    and repeated columns are so.
+    `made_of` are their coefficients for columns over `scale`. Examples are indicators with a column
+    of ones, and repeated columns.
     """
     columns, others = np.split(pivots, [len(made_of)])
     null = np.zeros((tall.d, len(others)))
@@ -192,7 +192,7 @@ def _depend_exactly(tall: TallMatrix, pivots: Any, scale: Array, made_of: Array)
 def _hidden_by_rows(tall: TallMatrix, row_scale: Any, rank: int) -> bool:
     """Whether rows of equal lengths have another rank.
 
-    Beside one long row, what sets columns apart in the others may be less than a rounding error.
+    Relative to one long row, the differences of columns in the others may be below rounding.
     """
     largest = tall.column_maxima()
     units = np.divide(1.0, largest, out=np.zeros(tall.d), where=largest > 0.0)  # of the columns
@@ -203,7 +203,7 @@ def _hidden_by_rows(tall: TallMatrix, row_scale: Any, rank: int) -> bool:
 
 
 def _log_det_of_scales(tall: TallMatrix, scale: Array, columns: Any = slice(None)) -> float:
-    """What the norms of the columns, and their powers of two, add to log det."""
+    """The contribution of the norms of the columns, and their powers of two, to log det."""
     total = np.log(scale[columns]).sum()  # det(D G D) = det(G) det(D)^2
     if tall.column_scale is not None:
         total -= np.log(tall.column_scale[columns]).sum()
@@ -215,19 +215,19 @@ def evaluation_error(
 ) -> tuple[Any, float]:
     """Sharper estimates of `factor.error` from the rows themselves: of each row, and common to all.
 
-    Row i of A T is computed with an error of eps |a_i| |T|, by which its own score is wrong. That
-    moves the other rows' scores by at most sqrt(1 - leverage_i) of it: a row that has a direction
-    to itself, as a huge row has, may be inexact in all others.
+    Row i of A T is computed with an error of eps |a_i| |T|, which is the error of its own score. It
+    changes the other rows' scores by at most sqrt(1 - leverage_i) of it: a row with a direction to
+    itself, such as a huge row, may be inexact in all others.
     """
     if factor.error <= _GOOD_ERROR or factor.rank == 0:
         return 0.0, factor.error
-    # Relative rounding errors of |x_i|^2: the rows of A, each column in units of T, beside x_i.
+    # Relative rounding errors of |x_i|^2: the rows of A, each column in units of T, over x_i.
     T, alive = factor.transform, norms > 0.0
     lengths = tall.row_norms(np.diag(np.abs(T).max(axis=1)))
     own = (8.0 + factor.rank) * EPS * np.where(alive, lengths, 0.0) / np.where(alive, norms, 1.0)
     leverage = (norms if row_scale is None else norms * row_scale) ** 2  # tau_i
     heavy = (leverage > 0.5) & (own > _GOOD_ERROR)  # at most 2 rank rows
-    apart = np.sqrt(np.maximum(1.0 - leverage, 1e-12))  # not below what 1 - leverage can tell
+    apart = np.sqrt(np.maximum(1.0 - leverage, 1e-12))  # not below what 1 - leverage resolves
     others = max(float((own * np.where(heavy, 0.0, apart)).max()), (8.0 + factor.rank) * EPS)
     if (rows := np.flatnonzero(np.asarray(heavy))).size:
         light = np.where(heavy, 0.0, 1.0 if row_scale is None else row_scale)
@@ -236,7 +236,7 @@ def evaluation_error(
 
 
 def _reach(tall: TallMatrix, T: Array, own: Array, rows: Any, light: Any) -> float:
-    """How much errors of rows of large leverage move the other scores, at most.
+    """Upper bound on the effect of errors of rows of large leverage on the other scores.
 
     For a row x of the whitened matrix, ``(1 - |x|^2) |x|^2`` is the sum of ``(x'y)^2`` over the
     other rows y, which has the digits that 1 - leverage has lost.
@@ -266,9 +266,9 @@ def rank_tolerance(tall: TallMatrix) -> float:
 def pivot_noise(tall: TallMatrix) -> float:
     """Relative size of the pivots of columns that depend on others up to rounding.
 
-    That is a rounding error of the factorisation, which grows like the square root of n, or of the
-    data themselves where they are float32. The largest such pivots are up to three times as large,
-    by the order in which a BLAS adds, so that columns above are looked at once more.
+    This is a rounding error of the factorization, which grows like the square root of n, or of the
+    data themselves if they are float32. The largest such pivots are up to three times as large,
+    depending on the order in which a BLAS adds, so that columns above are checked once more.
     """
     return max(0.5 * _rounding(tall), tall.entry_error)
 

@@ -17,10 +17,10 @@ from randla._validation import as_count, as_number
 def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
     r"""Least squares in which one collision ruins one coefficient.
 
-    :math:`A = [I_d; 0]` and :math:`b` is constant on `n_heavy` rows outside of the first d, with
-    norm 1, so that the solution is zero. A sketch that adds few rows together (CountSketch, thin
-    sparse signs) throws a heavy row upon one of the first d with constant probability, and the
-    whole error falls on that coefficient; a dense sketch spreads it.
+    :math:`A = [I_d; 0]` and :math:`b` is constant on `n_heavy` rows outside the first d, with norm
+    1, so that the solution is zero. A sketch that adds few rows together (CountSketch, thin sparse
+    signs) adds a heavy row to one of the first d with constant probability, and the whole error
+    falls on that coefficient; a dense sketch spreads it.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
 
     References
     ----------
-    .. [1] Price, Song and Woodruff, "Fast regression with an l_inf guarantee", ICALP (2017): in
-       the spirit of its lower bounds.
+    .. [1] Price, Song and Woodruff, "Fast regression with an l_inf guarantee", ICALP (2017):
+       similar to its lower bounds.
 
     Examples
     --------
@@ -56,11 +56,11 @@ def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
 
 
 def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tuple[Array, Array]:
-    r"""Least squares in which leverage scores see nothing and one sampled row decides.
+    r"""Least squares in which leverage scores are uninformative and one sampled row decides.
 
     A is n/d copies of :math:`\sqrt{d/n}\, I_d` (all leverages are d/n), b the indicator of
-    `n_heavy` random rows, projected off the range of A and normalised: the solution is zero. Where
-    nothing is left of b, as for all rows, it is zero.
+    `n_heavy` random rows, projected off the range of A and normalized: the solution is zero. If the
+    projection of b vanishes, as for all rows, b is zero.
 
     Parameters
     ----------
@@ -98,11 +98,11 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
 
 
 def aligned_pairs(n: int, d: int) -> tuple[Array, Array]:
-    r"""Columns and residual on neighbouring pairs of rows, where a plain SRHT is unreliable.
+    r"""Columns and residual on neighboring pairs of rows, where a plain SRHT is unreliable.
 
     Column j is 1 on rows 2j and 2j + 1, b on the next pair: the solution is zero. The rows of a
     Hadamard matrix agree on such pairs, so that without permuted positions the error of each draw
-    is nothing or twice what it should be.
+    is either zero or twice the expected value.
 
     Parameters
     ----------
@@ -174,17 +174,17 @@ def ill_conditioned(
 
 
 def gaussian_blocks(n: int, d: int, n_units: int, n_copies: int, *, rng: Any = None) -> Array:
-    """A Gaussian block and, in columns of their own, repeated unit rows.
+    """A Gaussian block and, in separate columns, repeated unit rows.
 
-    On this matrix l_p sensitivities and Lewis weights share out a sample very differently: for
-    p < 2 plain sensitivities give the Gaussian block too few rows, for p > 2 Lewis weights do.
+    On this matrix l_p sensitivities and Lewis weights distribute a sample very differently: for p <
+    2 plain sensitivities give the Gaussian block too few rows, for p > 2 Lewis weights do.
 
     Parameters
     ----------
     n, d : int
         Shape of the Gaussian block.
     n_units : int
-        Unit vectors in columns of their own.
+        Number of unit vectors in separate columns.
     n_copies : int
         How often each is repeated.
     rng : {None, int, SeedSequence, Generator}, optional
@@ -316,7 +316,7 @@ def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
     Returns
     -------
     X, Y : (n, d) ndarray
-        Cluster centres are normal with standard deviation 3, clusters have 0.2.
+        Cluster centers are normal with standard deviation 3, clusters have 0.2.
 
     Examples
     --------
@@ -327,8 +327,8 @@ def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
     generator = as_generator(rng)
 
     def cloud(n_clusters: int) -> Array:
-        centres = 3.0 * generator.standard_normal((n_clusters, d))
-        return centres[generator.integers(n_clusters, size=n)] + 0.2 * generator.standard_normal(
+        centers = 3.0 * generator.standard_normal((n_clusters, d))
+        return centers[generator.integers(n_clusters, size=n)] + 0.2 * generator.standard_normal(
             (n, d)
         )
 

@@ -32,7 +32,7 @@ def nile() -> Array:
     Returns
     -------
     flow : (100,) ndarray
-        In 10^8 cubic metres, one value a year from 1871 on.
+        In 10^8 cubic meters, one value a year from 1871 on.
 
     References
     ----------
@@ -98,7 +98,7 @@ def digits() -> Digits:
     Returns
     -------
     images : (1797, 64) ndarray
-        Grey values 0 to 16; ``images.reshape(-1, 8, 8)`` are the pictures.
+        Gray values 0 to 16; ``images.reshape(-1, 8, 8)`` are the pictures.
     labels : (1797,) ndarray of int
         The digits 0 to 9.
 
@@ -131,8 +131,8 @@ class CrudeOil(NamedTuple):
 def crude_oil() -> CrudeOil:
     """Daily spot price of West Texas Intermediate crude oil, 1986 to January 2019.
 
-    Days without a price are left out. ``100 * np.diff(np.log(prices))`` are returns in percent:
-    a volatile series with long quiet and long wild stretches.
+    Days without a price are left out. ``100 * np.diff(np.log(prices))`` are returns in percent: a
+    volatile series with long calm and long turbulent periods.
 
     Returns
     -------

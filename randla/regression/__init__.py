@@ -1,4 +1,4 @@
-"""Least squares that knows its own error, l_p and quantile regression with a certificate."""
+"""Least squares with error estimates, l_p and quantile regression with a certificate."""
 
 from randla.regression._errors.options import InferenceWarning
 from randla.regression._inference.result import Inference, Prediction

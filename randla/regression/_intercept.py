@@ -1,11 +1,11 @@
-r"""Least squares with an intercept that is free: of :math:`|W^{1/2} (A x + c - b)|_2`, short x.
+r"""Least squares with an unpenalized intercept: :math:`|W^{1/2} (A x + c - b)|_2`, shortest x.
 
 A ridge is a penalty on x alone.
 
-Where the rank is deficient many x are as good, and the shortest is wanted, whatever c is. That is
-the minimum-norm solution of the centred problem. A dense A is centred, and so is a small sparse
-one. Centring would fill a large one: it gets a column of ones, and where that lacks rank, it is
-centred in its products only.
+If the rank is deficient, many x are equally good, and the shortest is required, for any c. It is
+the minimum-norm solution of the centered problem. A dense A is centered, and so is a small sparse
+one. Centering would fill a large one: it gets a column of ones, and if that lacks rank, only its
+products are centered.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from randla.regression._solvers.rank import EPS, NOISE
 
 #: A column that varies by less, relative to its mean, is constant up to rounding errors.
 _CONSTANT = 16.0 * EPS
-#: Powers of two between a constant column and the largest entry of A, so that the share of its
-#: coefficient in the norm of the solution is below rounding.
+#: Powers of two between a constant column and the largest entry of A, such that the contribution of
+#: its coefficient to the norm of the solution is below rounding.
 _DOMINANT = 100
-#: Why there is no `inference` of what is solved here.
+#: Why there is no `inference` for these solutions.
 _CENTRED = (
-    "inference must be of a fit with the intercept among its columns, which that of an estimator "
-    "is not: use lstsq for A with a column of ones, or randla.formula"
+    "inference must be of a fit with the intercept among its columns, unlike that of an estimator: "
+    "use lstsq for A with a column of ones, or randla.formula"
 )
 
 
 @dataclass(frozen=True)
 class WithIntercept:
-    """A fit, with an intercept for each column of b, and its error if it is of a sketch."""
+    """A fit, with an intercept for each column of b, and its error if it is from a sketch."""
 
     result: LstsqResult
     intercept: Any
@@ -54,7 +54,7 @@ def lstsq_with_intercept(A: Any, b: Any, weights: Any, **options: Any) -> WithIn
         share = np.full(A.shape[0], 1.0 / A.shape[0])
     else:
         kept = as_weights(weights, A.shape[0], "weights") > 0.0
-        if not kept.all():  # what has no weight is no part of a constant column either
+        if not kept.all():  # rows without weight do not count in a constant column either
             A, b, weights = A[kept], b[kept], weights[kept]
         share = weights / weights.max()
         share = share / share.sum()
@@ -83,26 +83,26 @@ def lstsq_with_intercept(A: Any, b: Any, weights: Any, **options: Any) -> WithIn
 def _solve_dense(
     A: Any, b: Any, weights: Any, share: Array, means: Array, options: dict[str, Any]
 ) -> LstsqResult:
-    """Solve for a dense A, where needed after a constant column."""
-    centred = A - means
-    constant = np.ptp(centred, axis=0) <= _CONSTANT * np.abs(means)
-    centred[:, constant] = 0.0  # what is left of a constant is rounding
-    centred -= centred.T @ share  # rounding errors of the means would be a direction of their own
-    scale = np.abs(centred).max(axis=0)
+    """Solve for a dense A, if needed after a constant column."""
+    centered = A - means
+    constant = np.ptp(centered, axis=0) <= _CONSTANT * np.abs(means)
+    centered[:, constant] = 0.0  # the remainder of a constant is rounding
+    centered -= centered.T @ share  # rounding errors of the means would be a direction of their own
+    scale = np.abs(centered).max(axis=0)
     scale[constant] = 1.0
     # Weighted standard deviations; their squares stay in range.
-    spread = scale * np.sqrt(np.einsum("i,ij->j", share, (centred / scale) ** 2))
+    spread = scale * np.sqrt(np.einsum("i,ij->j", share, (centered / scale) ** 2))
     offset = float((np.abs(means[~constant]) / spread[~constant]).max(initial=0.0))
     rcond = NOISE * EPS * offset
     if rcond <= max(A.shape) * EPS:  # the rule of `lstsq` drops as many
-        return lstsq(centred, b, weights=weights, **options)
-    # Relative to the centred column, rounding errors of the entries are larger by that factor. What
-    # they add to dependent columns is not an independent direction.
-    result = lstsq(centred, b, weights=weights, **{**options, "rcond": rcond})
+        return lstsq(centered, b, weights=weights, **options)
+    # Relative to the centered column, rounding errors of the entries are larger by that factor.
+    # What they add to dependent columns is not an independent direction.
+    result = lstsq(centered, b, weights=weights, **{**options, "rcond": rcond})
     if result.rank == len(means) - np.count_nonzero(constant):
         return result
-    # But a column without an offset has no such errors. After a constant column each counts with
-    # its own, at a price in digits.
+    # But a column without an offset has no such errors. After a constant column each is judged
+    # separately, at some loss of digits.
     A = np.where(constant, 0.0, A)
     dominant = np.ldexp(1.0, np.frexp(np.abs(A).max(initial=0.0))[1] + _DOMINANT)
     whole = np.column_stack([np.full(len(A), dominant), A])
@@ -119,15 +119,15 @@ def _solve_sparse(
         A = csr_array(A.multiply(~constant))
         means = np.where(constant, 0.0, means)
     exact = options.get("eps") is None and options.get("sketch_size") is None
-    if exact and not options.get("ridge"):  # which is not for an intercept
+    if exact and not options.get("ridge"):  # not the error of an intercept
         whole = hstack([np.ones((len(b), 1)), A], format="csr")
         result = lstsq(whole, b, weights=weights, **options)
         if result.rank == whole.shape[1]:
             return result
-    return lstsq(_Centred(A, means), b, weights=weights, **options)
+    return lstsq(_Centered(A, means), b, weights=weights, **options)
 
 
-class _Centred(RowsOnDemand):
+class _Centered(RowsOnDemand):
     """A sparse matrix without the means of its columns, by its products."""
 
     def __init__(self, A: Any, means: Array) -> None:

@@ -1,4 +1,4 @@
-"""The Gaussian sketch: independent normal entries, drawn when they are needed and never stored."""
+"""The Gaussian sketch: independent normal entries, drawn on demand and never stored."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from randla._validation import as_count, is_sparse
 from randla.sketching._operators import AnyArray, Sketch
 from randla.sketching._working_memory import sum_parts
 
-#: Entries of a block of S, which is drawn and multiplied while it is in cache.
+#: Entries of a block of S: a block is drawn and multiplied while it is in cache.
 _BLOCK_ENTRIES = 1 << 17
-#: Rough seconds per entry.
+#: Approximate seconds per entry.
 _SECONDS_PER_ENTRY = 6e-9
 
 
@@ -25,11 +25,10 @@ _SECONDS_PER_ENTRY = 6e-9
 class GaussianSketch(Sketch):
     r"""Sketch with independent :math:`N(0, 1/m)` entries.
 
-    The law of everything that follows from it is known exactly: least-squares coefficients from
-    ``S @ A`` and ``S @ b`` have Student t errors for any A, b, n and d [1]_. Row i of the operand
-    meets stream i of the key, so blocks of S are made when they are needed and thrown away. Drawing
-    m normals for each row makes it the slowest sketch: `SRHT` has nearly the same quality at a
-    twentieth of the time.
+    The errors of least-squares coefficients from ``S @ A`` and ``S @ b`` have a known law: they are
+    Student t for any A, b, n and d [1]_. Row i of the operand is multiplied by stream i of the key,
+    so blocks of S are drawn on demand and discarded. Drawing m normals for each row makes this the
+    slowest sketch: `SRHT` has nearly the same quality in a twentieth of the time.
 
     Parameters
     ----------
@@ -45,18 +44,18 @@ class GaussianSketch(Sketch):
     shape : tuple of int
         (m, n).
     population : None
-        Rows are not drawn from a finite population.
+        Rows are not drawn from a finite population, so there is no correction.
     has_linf_guarantee : bool
         True.
 
     Raises
     ------
     ValueError, TypeError
-        If `m` or `n` is no positive integer.
+        If `m` or `n` is not a positive integer.
 
     See Also
     --------
-    SRHT : the same quality in one read of the operand.
+    SRHT : the same quality in one pass over the operand.
 
     References
     ----------

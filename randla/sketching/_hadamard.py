@@ -24,11 +24,11 @@ from randla.sketching._kernels import hadamard as kernels
 from randla.sketching._operators import UNBOUNDED, AnyArray, Sketch
 from randla.sketching._working_memory import Reused, part_count, strided_view, sum_parts
 
-#: Rough seconds per entry of A, to decide whether to use the thread pool.
+#: Approximate seconds per entry of A, which decide whether to use the thread pool.
 _SECONDS_PER_ENTRY = 8e-10
 #: Bytes of A that one kernel call reads; Ctrl-C takes effect between calls.
 _BYTES_PER_CALL = 1 << 28
-#: Rows of a block where the number of samples does not ask for more: three stages of radix 8.
+#: Rows of a block unless m asks for more: three stages of radix 8.
 USUAL_BLOCK = 512
 #: Columns of a tile. At 512 rows of float64 it fills a second-level cache of 1 MiB.
 _WIDEST = 264
@@ -73,13 +73,13 @@ class HadamardSketch(Sketch):
         width = d + right.shape[1]
         strips, lanes = _strips(width, A.dtype), vector_code.lanes(A.dtype)
         first, last = _block_range(draw, first_row, first_row + n_rows)
-        # Adding the sum of a part costs m rows: a part has some 96 rows of A for each of them.
+        # Adding the sum of a part costs m rows, so a part has about 96 rows of A for each of them.
         n_parts = part_count(last - first, n_rows / (96 * m))
         bounds = part_bounds(last - first, n_parts)  # in blocks of rows
 
         def sketch_strip(k: int, strip: _Strip, work: kernels.Work, total: AnyArray) -> None:
             """Add the share of the blocks of part k in the columns of a strip."""
-            lo, hi = min(strip.lo, d), min(strip.hi, d)  # columns of A; the others are of b
+            lo, hi = min(strip.lo, d), min(strip.hi, d)  # columns of A; the rest belong to b
             columns_of_b = right[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)]
             common = strided_view(columns_of_b), weights, first_row, n_rows
             step = max(_BYTES_PER_CALL // (draw.block * strip.padded * total.itemsize), 1)
@@ -147,9 +147,9 @@ class SRHT(HadamardSketch):
     .. math:: S = \sqrt{N/m}\; R\, (H_N / \sqrt N)\, P D
 
     N is n padded to a power of two, at least 8 (padding costs nothing), D holds random signs, P
-    permutes the rows inside blocks and the blocks, and R keeps m rows, drawn without replacement.
+    permutes rows within blocks, and the blocks, and R keeps m rows, drawn without replacement.
     ``S @ A`` reads A once, in any memory order, and costs :math:`\log_2 B + m/B` additions per
-    entry with blocks of B rows; nothing of the size of A is stored.
+    entry with blocks of B rows. No array of the size of A is stored.
 
     Without P the transform loses rank on aligned rows, such as those of an identity matrix or of
     one-hot columns [1]_.
@@ -170,12 +170,12 @@ class SRHT(HadamardSketch):
     population : int
         N, the population of the finite-population correction.
     has_linf_guarantee : bool
-        True: least-squares coefficients from this sketch have an error that is spread evenly [2]_.
+        True: the error of least-squares coefficients from this sketch is spread evenly [2]_.
 
     Raises
     ------
     ValueError, TypeError
-        If `m` or `n` is no positive integer, or m > N.
+        If `m` or `n` is not a positive integer, or m > N.
 
     References
     ----------
@@ -225,26 +225,26 @@ class BlockSRHT(HadamardSketch):
     .. math:: S = [S_1 \; S_2 \; \dots], \qquad S_i = m^{-1/2} E_i R H_B P_i D_i
 
     Each block of B rows has random signs :math:`D_i`, a permutation :math:`P_i` and m random signs
-    :math:`E_i`; the choice R of m rows is the same for all [1]_. No block knows the number of rows:
-    with ``n=None`` rows can be appended for ever, through `columns`. Speed and quality are those of
-    `SRHT`, except that there is no finite-population correction (``population`` is None).
+    :math:`E_i`; the choice R of m rows is the same for all [1]_. No block depends on the number of
+    rows: with ``n=None`` rows can be appended indefinitely, through `columns`. Speed and quality
+    match `SRHT`, except that there is no finite-population correction (``population`` is None).
 
     Parameters
     ----------
     m : int
         Rows of the sketch.
     n : int, optional
-        Rows of the operand. None: any number; ``S @ A`` takes the rows of A as the first ones.
+        Rows of the operand. None means any number; ``S @ A`` takes the rows of A as the first ones.
     block_size : int, optional
-        B, a power of two from 8 to 4096. By default the smallest that is at least m and 512, but
-        not above 4096 or n padded. For m > B rows of :math:`H_B` are repeated with new signs.
+        B, a power of two from 8 to 4096. The default is the smallest that is at least m and 512,
+        but at most 4096 and n padded. If m > B, rows of :math:`H_B` are repeated with new signs.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same sketch for any number of threads.
 
     Attributes
     ----------
     shape : tuple of int
-        (m, n), with 2**62 in place of n=None.
+        (m, n), with 2**62 for ``n=None``.
     block_size : int
         B.
     has_linf_guarantee : bool
@@ -253,7 +253,7 @@ class BlockSRHT(HadamardSketch):
     Raises
     ------
     ValueError, TypeError
-        If `m`, `n` or `block_size` is outside of its range.
+        If `m`, `n` or `block_size` is out of range.
 
     References
     ----------
@@ -299,7 +299,7 @@ class BlockSRHT(HadamardSketch):
     def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
         m, B = self.shape[0], self.block_size
         keys = hashes(self._key, len(Purpose))
-        # Each row of H_B as often as any other, or once more.
+        # Each row of H_B is taken equally often, to within one.
         more = sample_without_replacement(keys[Purpose.SAMPLES], B, m % B)
         q = np.concatenate([np.tile(np.arange(B), m // B), more])
         q = q[random_permutation(keys[Purpose.ORDER], m)]
@@ -307,7 +307,7 @@ class BlockSRHT(HadamardSketch):
 
 
 def _block_range(draw: kernels.Draw, first: int, last: int) -> tuple[int, int]:
-    """Blocks that hold rows first..last of an operand."""
+    """Blocks that contain rows first..last of an operand."""
     if draw.period:
         return first // draw.period_rows * draw.period, -(-last // draw.period_rows) * draw.period
     return first // draw.block, -(-last // draw.block)
@@ -319,11 +319,11 @@ class _Strip(NamedTuple):
     lo: int
     hi: int
     padded: int
-    offset: int  # sum of the counts before
+    offset: int  # sum of the counts of earlier strips
 
 
 def _strips(width: int, dtype: Any) -> list[_Strip]:
-    """Nearly equal strips of columns, none wider than a tile in cache may be."""
+    """Nearly equal strips of columns, each small enough for a tile in cache."""
     lanes = vector_code.lanes(dtype)
     n_strips = -(-width // _WIDEST)
     step = 16 * -(-width // (16 * max(n_strips, 1)))

@@ -120,7 +120,7 @@ class KroneckerProduct(RowsOnDemand):
 
 
 def _product(A1: AnyArray, A2: AnyArray, X: AnyArray) -> AnyArray:
-    """(A1 (x) A2) X, column by column A1 Z A2^T for the matrix Z that the column holds."""
+    """(A1 (x) A2) X, column by column as A1 Z A2^T, Z the matrix that the column holds."""
     d1, d2, k = A1.shape[1], A2.shape[1], X.shape[1]
     Z = A1 @ X.reshape(d1, d2 * k)  # (n1, d2 k)
     return np.matmul(A2, Z.reshape(len(A1), d2, k)).reshape(-1, k)
@@ -134,10 +134,10 @@ class KroneckerSRHT(HadamardSketch):
 
     with random signs :math:`D`, permutations :math:`P` of the rows padded to powers of two, and m
     pairs of rows R, drawn independently with replacement [1]_. Then
-    :math:`S (a \otimes b)` is the product, entry by entry, of two sketches: for a
-    `KroneckerProduct` it costs two transforms of the factors and m d1 d2 multiplications, whatever
-    n1 n2 is. Ordinary arrays of n1 n2 rows (row i1 n2 + i2 belongs to rows i1 and i2 of the
-    factors) are sketched in one pass, as by `SRHT`.
+    :math:`S (a \otimes b)` is the elementwise product of two sketches: the sketch of a
+    `KroneckerProduct` costs two transforms of the factors and m d1 d2 multiplications, for any
+    n1 n2. Ordinary arrays of n1 n2 rows (row i1 n2 + i2 belongs to rows i1 and i2 of the
+    factors) are sketched in one pass, as in `SRHT`.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class KroneckerSRHT(HadamardSketch):
     Raises
     ------
     ValueError, TypeError
-        If `m` is no positive integer or `n` no pair of such.
+        If `m` is not a positive integer or `n` is not a pair of positive integers.
 
     References
     ----------
@@ -246,7 +246,7 @@ class KroneckerSRHT(HadamardSketch):
 def _sampled_transform(
     A: AnyArray, positions: NDArray[Any], signs: NDArray[Any], samples: NDArray[Any]
 ) -> AnyArray:
-    """Rows of H_N P D A; A is a factor, so a copy of it is small."""
+    """Rows of H_N P D A; A is a factor and therefore small, so it is copied."""
     X = np.zeros((padded(len(A)), A.shape[1]))
     X[positions] = signs[:, None] * A  # P D A, padded with zeros
     return fwht(X)[samples]  # R H_N

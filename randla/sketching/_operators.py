@@ -1,4 +1,4 @@
-"""What all sketches share: an immutable, picklable linear operator that is a function of its key.
+"""The base of all sketches: an immutable, picklable linear operator, determined by its key.
 
 A sketch S of m rows acts on the n rows of a tall matrix. Column i of S, that is, what happens to
 row i of the operand, depends on (key, i) only. So a block of rows can be sketched alone, by
@@ -21,7 +21,7 @@ from randla._tall.operator import RowsOnDemand
 from randla._validation import as_array, as_count, as_matrix, is_sparse, read_only, require_finite
 
 AnyArray = NDArray[Any]
-#: Number of rows of a sketch to which rows can be appended for ever (`BlockSRHT` without n).
+#: Number of rows of a sketch to which rows can be appended indefinitely (`BlockSRHT` without n).
 UNBOUNDED = 1 << 62
 #: Entries of a block of rows that are made on demand.
 _ON_DEMAND_ENTRIES = 1 << 20
@@ -32,20 +32,20 @@ class Sketch(LinearOperator, ABC):
     """Base of the sketching operators: S of shape (m, n) with E[S^T S] = I.
 
     ``S @ A`` is the sketch of a matrix or vector, ``S.T @ Y`` the exact adjoint. Operators are
-    immutable; pickling one stores the fields, that is its parameters and its key, a few bytes.
+    immutable; a pickle holds only the parameters and the key, a few bytes.
     """
 
     shape: tuple[int, int]  # (m, n)
     _key: np.uint64
 
     dtype: ClassVar[np.dtype[np.float64]] = np.dtype(np.float64)
-    #: Whether least-squares coefficients from this sketch have the l_inf guarantee.
+    #: Whether the l_inf guarantee holds for least-squares coefficients from this sketch.
     has_linf_guarantee: ClassVar[bool] = False
 
     # What a subclass defines ---------------------------------------------------------------------
 
     def _options(self) -> dict[str, Any]:
-        """Further arguments of the constructor, for the repr."""
+        """Remaining arguments of the constructor, for the repr."""
         return {}
 
     @abstractmethod
@@ -74,9 +74,9 @@ class Sketch(LinearOperator, ABC):
 
     @property
     def population(self) -> int | None:
-        """Number of rows that m rows were drawn from without replacement, else None.
+        """Number of rows from which the m rows were drawn without replacement, or None.
 
-        It is n padded to a power of two for the exact `SRHT`: the N of the finite-population
+        For the exact `SRHT` it is n padded to a power of two, the N of the finite-population
         correction. None means that there is no correction.
         """
         return None
@@ -122,30 +122,30 @@ class Sketch(LinearOperator, ABC):
             total = apply(A, b, read_only(weights.astype(A.dtype, copy=False)), first_row)
         if _is_finite(total):
             return total
-        if not isinstance(A, RowsOnDemand):  # whose parts were checked when it was made
+        if not isinstance(A, RowsOnDemand):  # its parts were checked when it was made
             require_finite(A.data if is_sparse(A) else A, name)
         require_finite(b, "b")
         require_finite(weights, "weights")
-        # All is finite, so a sum has overflowed: again, scaled down by a power of two.
+        # All entries are finite, so a sum has overflowed: try again, scaled down by a power of two.
         down = n.bit_length() + 2  # a sum of n terms is below 2^down times the largest
         weights = np.ldexp(weights if weights.size else np.ones(n), -down)
         total = apply(A, b, read_only(weights.astype(A.dtype, copy=False)), first_row)
         with np.errstate(over="ignore"):
             total = np.ldexp(total, down)
         if not _is_finite(total):
-            name = "b" if _is_finite(total[:, :d]) else name  # whose columns overflow
+            name = "b" if _is_finite(total[:, :d]) else name  # the operand whose columns overflow
             raise ValueError(f"{name} must be scaled down: its sketch overflows {total.dtype}")
         return total
 
     # Products ------------------------------------------------------------------------------------
 
     def _product(self, A: Any) -> AnyArray:
-        """S @ A for what a user may pass as A."""
+        """S @ A for A as given by the user."""
         lazy = sketch_lazily(self, A)
         if lazy is not None:
             return lazy
         if isinstance(A, RowsOnDemand):
-            pass  # made of checked parts
+            pass  # its parts are checked
         elif is_sparse(A):
             A = as_matrix(A, "A", finite=False, sparse=True)
         else:
@@ -158,7 +158,7 @@ class Sketch(LinearOperator, ABC):
         return self._sketch(A)[0]
 
     def _adjoint_product(self, Y: Any, first: int = 0, last: int | None = None) -> AnyArray:
-        """Rows first..last of S^T Y for what a user may pass as Y."""
+        """Rows first..last of S^T Y for Y as given by the user."""
         last = self.shape[1] if last is None else last
         if is_sparse(Y):
             Y = Y.toarray()  # m rows only
@@ -169,7 +169,7 @@ class Sketch(LinearOperator, ABC):
                 f"{self.shape[0]} rows, got shape {Y.shape}"
             )
         if last - first >= UNBOUNDED:
-            raise ValueError("S.T needs a number of rows: use S.columns(first, last).T")
+            raise ValueError("n must be given for S.T, got None: use S.columns(first, last).T")
         columns = read_only(np.ascontiguousarray(Y.reshape(len(Y), -1)))  # (m, k)
         out = np.empty((last - first, columns.shape[1]), Y.dtype)
         if out.size:
@@ -208,7 +208,7 @@ class Sketch(LinearOperator, ABC):
         """Columns first..last of S, as a sketch of shape (m, last - first).
 
         It acts on rows first..last of the operand: the sum of ``S.columns(i, j) @ A[i:j]`` over
-        row blocks is ``S @ A`` to rounding, wherever the blocks are cut.
+        row blocks equals ``S @ A`` up to rounding, for any division into blocks.
 
         Parameters
         ----------
@@ -237,7 +237,7 @@ class Sketch(LinearOperator, ABC):
         return np.ascontiguousarray(self._adjoint_product(eye).T)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields, without what was drawn from them and kept."""
+        """The fields, without the draws computed from them."""
         return {field.name: vars(self)[field.name] for field in fields(self)}
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
@@ -266,7 +266,7 @@ class SketchColumns(Sketch):
 
     @property
     def has_linf_guarantee(self) -> bool:  # type: ignore[override]
-        """That of the whole sketch."""
+        """Whether the guarantee holds for the whole sketch."""
         return self._whole.has_linf_guarantee
 
     @property
@@ -301,7 +301,7 @@ class TransposedSketch(LinearOperator):
         return self._sketch._adjoint_product(x)
 
     def _rdot(self, x: Any) -> Any:
-        """``A.T @ S.T``, from the rows of A as they lie."""
+        """``A.T @ S.T``, computed from the rows of A in place."""
         if isinstance(x, LinearOperator) or np.isscalar(x):
             return super()._rdot(x)
         return self._sketch._product(transposed(x)).T
@@ -329,5 +329,5 @@ class TransposedSketch(LinearOperator):
 
 def _is_finite(X: AnyArray) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
-        # A sum is NaN or inf if an entry is; if entries are finite it may still overflow.
+        # A sum is NaN or inf if an entry is; a sum of finite entries may overflow.
         return math.isfinite(X.sum(dtype=np.float64)) or bool(np.isfinite(X).all())

@@ -9,13 +9,13 @@ from randla._validation import as_count, as_number
 from randla.sketching._inference import simultaneous_t
 from randla.sketching._operators import UNBOUNDED
 
-# Bonferroni's inequality leaves no slack where coefficients are independent, and the tails of an
-# SRHT are a little heavier than normal: with 1.00 up to 6 % of draws failed at delta = 5 %.
+# Bonferroni's inequality has no slack for independent coefficients, and the tails of an SRHT are
+# a little heavier than normal: with factor 1.00, up to 6 % of draws failed at delta = 5 %.
 _MARGIN = 1.05
 
 
 def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None) -> int:
-    r"""Rows of a dense sketch that give the per-coordinate guarantee of least squares.
+    r"""Number of rows of a dense sketch for an error bound on every least-squares coefficient.
 
     The smallest m for which, with probability at least :math:`1 - \delta`, every coefficient of
     :math:`x' = \arg\min |S(Ax - b)|` satisfies
@@ -23,26 +23,26 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
     .. math:: |x'_j - x^*_j| \le \frac{\epsilon}{\sqrt d}\, |Ax^* - b|_2 \sqrt{G_{jj}},
               \qquad G = (A^T A)^{-1}, \quad \sqrt{G_{jj}} \le |A^+|_2.
 
-    For a Gaussian sketch the error of a coefficient over :math:`|r| \sqrt{G_{jj}/(m - d + 1)}` has
-    Student's law with m - d + 1 degrees of freedom, exactly; with Bonferroni over d coefficients,
-    and a margin of 5 percent of `eps` for sketches whose tails are heavier, m is about
+    For a Gaussian sketch, the error of a coefficient over :math:`|r| \sqrt{G_{jj}/(m - d + 1)}` has
+    Student's t law with m - d + 1 degrees of freedom, exactly. With Bonferroni over d coefficients,
+    and a margin of 5 percent of `eps` for sketches with heavier tails, m is about
     :math:`d + 1.1\, d z^2 / \epsilon^2` for `eps` up to 1, z the normal quantile of a tail of
     :math:`\delta/(2d)`, so that :math:`z^2 \le 2 \ln(d/\delta)`. With `n` rows, sampled without
-    replacement from N = n padded to a power of two as `SRHT` does, the variance is smaller by
+    replacement from N = n padded to a power of two as in `SRHT`, the variance is smaller by
     :math:`(N - m)/(N - d)`, and so is m. The theorem [1]_ has the third power of the logarithm;
-    measured failure rates are below `delta` with the first.
+    with the first power, measured failure rates are below `delta`.
 
     Parameters
     ----------
     d : int
         Number of columns of A.
     eps : float
-        Positive. Above 1 the answer is at least :math:`d (1 + \ln(d/\delta))`, below which a
+        Positive. For ``eps > 1`` the result is at least :math:`d (1 + \ln(d/\delta))`, as a smaller
         sketch can lose rank.
     delta : float
         Probability of failure, in (0, 1).
     n : int, optional
-        Number of rows of A, for an exact `SRHT`. The answer is never above it.
+        Number of rows of A, for an exact `SRHT`. The result is at most n.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
     Raises
     ------
     ValueError, TypeError
-        If an argument is outside of its range.
+        If an argument is out of range.
 
     See Also
     --------
@@ -76,7 +76,7 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
     if n is None:
         m = required_rows(d, eps, delta, None)
         if m >= UNBOUNDED:
-            raise ValueError(f"eps must be so large that a sketch has below 2^62 rows, got {eps:g}")
+            raise ValueError(f"eps must be large enough for fewer than 2^62 rows, got {eps:g}")
         return m
     n = as_count(n, "n")
     return min(n, required_rows(d, eps, delta, 1 << (n - 1).bit_length()))  # N: n padded
@@ -87,15 +87,15 @@ def required_rows(d: int, eps: float, delta: float, population: int | None) -> i
 
     At most the population, or `UNBOUNDED`; not capped by the number of rows of A.
     """
-    low = d + math.ceil(d * math.log(d / delta))  # below it an SRHT can lose rank
+    low = d + math.ceil(d * math.log(d / delta))  # with fewer an SRHT can lose rank
     if population is not None and low >= population:
         return population
 
     def is_enough(m: int) -> bool:
-        """Whether sqrt(d) times the simultaneous bound over |r| sqrt(G_jj) is below eps."""
-        if population is not None and m >= population:  # all rows of an orthogonal matrix
+        """Whether sqrt(d) times the simultaneous bound over |r| sqrt(G_jj) is at most eps."""
+        if population is not None and m >= population:  # all rows of an orthogonal matrix are kept
             return True
-        df = m - d + 1  # of the exact law of an error over |r| sqrt(G_jj / df)
+        df = m - d + 1  # degrees of freedom of the exact law of an error over |r| sqrt(G_jj / df)
         # Sampling without replacement: the finite-population correction (N - m)/(N - d).
         fraction = 1.0 if population is None else (population - m) / (population - d)
         error = simultaneous_t(delta, d, df) * math.sqrt(d * fraction / df)

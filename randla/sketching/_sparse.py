@@ -23,7 +23,7 @@ _SLAB_ENTRIES = 1 << 14
 _ADJOINT_ROWS = 512
 #: Additions in one kernel call; Ctrl-C takes effect between calls.
 _ADDITIONS_PER_CALL = 1 << 28
-#: Rough seconds per addition.
+#: Approximate seconds per addition.
 _SECONDS_PER_ADDITION = 4e-10
 
 
@@ -32,13 +32,13 @@ class SparseSignSketch(Sketch):
     r"""Sketch with a few entries :math:`\pm 1/\sqrt{\zeta}` in each column.
 
     Each row of the operand is added, with random signs, to :math:`\zeta` = `nonzeros` rows of the
-    sketch, which are drawn without replacement [1]_. It costs :math:`\zeta` additions for each
-    entry, stored entries only for a sparse operand, and makes a good preconditioner at m = 4d to
-    12d [2]_.
+    sketch, which are drawn without replacement [1]_. The cost is :math:`\zeta` additions for each
+    entry (of a sparse operand, each stored entry). With m = 4d to 12d rows it makes a good
+    preconditioner [2]_.
 
-    It has **no l_inf guarantee**: a heavy row of the residual that meets a row of A collides in
-    whole, so that one coefficient takes an error of :math:`1/\zeta` of it, and confidence intervals
-    miss it. Dense sketches such as `SRHT` spread the error evenly.
+    There is **no l_inf guarantee**: a heavy row of the residual may share a sketch row with a row
+    of A. The error of one coefficient is then :math:`1/\zeta` of that residual, and its confidence
+    interval misses it. Dense sketches such as `SRHT` spread the error evenly.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ class SparseSignSketch(Sketch):
     Raises
     ------
     ValueError, TypeError
-        If `m`, `n` or `nonzeros` is no positive integer, or nonzeros > m.
+        If `m`, `n` or `nonzeros` is not a positive integer, or nonzeros > m.
 
     See Also
     --------
-    SRHT : a dense sketch, with the guarantee.
+    SRHT : a dense sketch, with the l_inf guarantee.
 
     References
     ----------
@@ -101,12 +101,12 @@ class SparseSignSketch(Sketch):
         line, lanes = vector_code.line_entries(A.dtype), vector_code.lanes(A.dtype)
         step = -(-width // line) * line  # a row of the sum takes whole cache lines
         slab_rows = min(max(_SLAB_ENTRIES // step, 32), 512)
-        # So few parts that adding their sums (m rows each) costs little beside the sketching.
+        # Few parts: adding their sums (m rows each) must cost little compared with the sketching.
         entries = (A.nnz if is_sparse(A) else n_rows * d) + n_rows * b.shape[1]
         n_parts = part_count(-(-n_rows // slab_rows), zeta * entries / (32 * m * step))
         bounds = part_bounds(n_rows, n_parts)
         rows_per_call = _ADDITIONS_PER_CALL * n_rows // (zeta * max(entries, 1)) + 1
-        common = strided_view(b), weights, first_row  # of all calls
+        common = strided_view(b), weights, first_row  # the same in all calls
 
         def sketch_part(part: int, work: kernels.Work, total: AnyArray) -> None:
             first, last = bounds[part]
@@ -167,11 +167,11 @@ class SparseSignSketch(Sketch):
 class CountSketch(SparseSignSketch):
     r"""Sketch with one entry :math:`\pm 1` in each column: the case ``nonzeros=1``.
 
-    Each row of the operand is added, with a random sign, to one random row of the sketch [1]_: the
-    cheapest sketch of all, one addition for each (stored) entry.
+    Each row of the operand is added, with a random sign, to one random row of the sketch [1]_. It
+    is the cheapest sketch: one addition for each (stored) entry.
 
-    It has **no l_inf guarantee**, and keeps the rank of every A only for :math:`m \gg d^2`: on
-    :math:`A = [I; 0]` two columns fall together as soon as two of d rows share a bucket.
+    There is **no l_inf guarantee**, and the rank of every A is kept only for :math:`m \gg d^2`: on
+    :math:`A = [I; 0]` two columns coincide as soon as two of d rows share a bucket.
 
     Parameters
     ----------
@@ -192,11 +192,11 @@ class CountSketch(SparseSignSketch):
     Raises
     ------
     ValueError, TypeError
-        If `m` or `n` is no positive integer.
+        If `m` or `n` is not a positive integer.
 
     See Also
     --------
-    SRHT : a dense sketch, with the guarantee.
+    SRHT : a dense sketch, with the l_inf guarantee.
 
     References
     ----------

@@ -15,9 +15,9 @@ from randla._parallel import part_bounds, run_parts
 from randla._validation import as_array, as_count, read_only, require_finite
 from randla.sketching._kernels import walsh
 
-#: Rough seconds per entry and pass.
+#: Approximate seconds per entry and pass.
 _SECONDS_PER_ENTRY = 1e-9
-#: Entries of a tile, and the most rows that one pass transforms.
+#: Entries of a tile, and the largest number of rows that one pass transforms.
 _TILE_ENTRIES, _MOST_ROWS = 1 << 15, 1 << 12
 
 
@@ -26,26 +26,26 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
 
     .. math:: Y = H_n X, \qquad H_1 = 1, \quad H_{2n} = H_2 \otimes H_n
 
-    In natural (Hadamard) order, without normalisation: ``fwht(fwht(X)) == n * X``, and
-    ``fwht(X) / sqrt(n)`` is orthogonal. :math:`n \log_2 n` additions for each vector, in two
-    passes over memory (three for an axis above 2^24).
+    The order is natural (Hadamard), without normalization: ``fwht(fwht(X)) == n * X``, and
+    ``fwht(X) / sqrt(n)`` is orthogonal. The cost is :math:`n \log_2 n` additions for each vector,
+    in two passes over memory (three for an axis above 2^24).
 
     Parameters
     ----------
     X : (..., n, ...) array_like
-        Real and finite. float32 stays float32; all else is read as float64.
+        Real and finite. float32 stays float32; other types are converted to float64.
     axis : int
         The axis to transform; its length n is a power of two.
 
     Returns
     -------
     Y : (..., n, ...) ndarray
-        In Fortran order if X is.
+        In Fortran order if X is in Fortran order.
 
     Raises
     ------
     ValueError, TypeError
-        If `X` is not real and finite, its axis is no power of two, or the result overflows.
+        If `X` is not real and finite, its axis is not a power of two long, or the result overflows.
 
     See Also
     --------
@@ -64,11 +64,11 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
     """
     array = as_array(X, "X", finite=False)  # NaN and inf show in the norm
     if array.ndim == 0:
-        raise ValueError("X must be at least 1-D, got a number")
+        raise ValueError("X must be at least 1-D, got shape ()")
     axis = as_count(axis, "axis", minimum=-array.ndim, maximum=array.ndim - 1) % array.ndim
     n = array.shape[axis]
     if n == 0 or n & (n - 1):
-        raise ValueError(f"X must have a power of two as length of axis {axis}, got {n}")
+        raise ValueError(f"X must have a power of two as the length of axis {axis}, got {n}")
     if array.size == 0:
         return array.copy()
     norm = _norm(array)  # one read, which also finds NaN and inf
@@ -86,7 +86,7 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
 
 
 def _norm(array: NDArray[Any]) -> float:
-    """The Euclidean norm; NaN or inf if an entry is, and inf if its square overflows."""
+    """The Euclidean norm: NaN or inf if an entry is, and inf if its square overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         entries = array.ravel(order="K")  # a view of what is contiguous
         return math.sqrt(float(entries @ entries))

@@ -14,7 +14,7 @@ from randla._validation import read_only
 
 
 class StridedView(NamedTuple):
-    """A dense matrix as it lies: (i, j) at ``flat[start + i * row_step + j * column_step]``.
+    """A dense matrix in any memory order: (i, j) is ``flat[start + i row_step + j column_step]``.
 
     One type for C, Fortran and strided order, so that a kernel is compiled once for all of them.
     """
@@ -27,7 +27,7 @@ class StridedView(NamedTuple):
 
 
 def strided_view(A: NDArray[Any]) -> StridedView:
-    """The flat view of a matrix, without a copy unless a stride is no multiple of the itemsize."""
+    """The flat view of a matrix, copied only if a stride is not a multiple of the itemsize."""
     size, width = A.itemsize, A.shape[1]
     if any(stride % size for stride in A.strides):
         A = np.ascontiguousarray(A)
@@ -41,12 +41,12 @@ def strided_view(A: NDArray[Any]) -> StridedView:
     flat = np.lib.stride_tricks.as_strided(lowest, (high - low + 1,), (size,), writeable=False)
     row_step, column_step = steps
     if width == 1:
-        column_step = 1  # one column: any step will do, and this one takes the fast loop
+        column_step = 1  # one column: any step is valid, and this one takes the fast loop
     return StridedView(flat, -low, row_step, column_step, width)
 
 
 class Reused:
-    """Pieces of memory that parts take and give back: about as many as there are threads."""
+    """Pieces of memory that parts borrow and return: about as many as there are threads."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -60,7 +60,7 @@ class Reused:
             return self._make()
 
     def give(self, piece: Any) -> None:
-        """Give a piece back."""
+        """Return a piece."""
         self._spare.append(piece)
 
 
@@ -88,7 +88,7 @@ def sum_parts(
         works.give(work)
         # Each thread has its own error state; the final sums are checked for NaN and inf.
         with lock, np.errstate(invalid="ignore", over="ignore"):
-            waiting[part] = total  # until all parts before it are there
+            waiting[part] = total  # until all earlier parts are done
             while done in waiting:
                 total = waiting.pop(done)
                 np.add(result, total, out=result)
@@ -101,5 +101,5 @@ def sum_parts(
 
 
 def part_count(n_blocks: int, wanted: float) -> int:
-    """Parts by shape: the power of two nearest to `wanted`, at most 64 and the blocks."""
+    """Number of parts: the power of two nearest to `wanted`, at most 64 and `n_blocks`."""
     return 1 << round(np.log2(min(max(wanted, 1.0), n_blocks, 64)))

@@ -4,10 +4,10 @@
 `SketchedLinearRegression`   `sklearn.linear_model.LinearRegression`, to full precision or by one
                              sketch with a standard error for each coefficient
 `QuantileRegressor`          `sklearn.linear_model.QuantileRegressor`: the same problem and the same
-                             parameters, but for those of its solvers; to a certified gap
+                             parameters, except those of its solvers; to a certified gap
 `LpRegressor`                regression in the p-norm of the residuals, 1 <= p <= inf
 `CertifiedPCA`               `sklearn.decomposition.PCA`, with brackets of the singular values and
-                             of the explained variance; sparse matrices are centred as they are
+                             of the explained variance; sparse matrices stay sparse
 `PivotedNystroem`            `sklearn.kernel_approximation.Nystroem`, with landmarks drawn where the
                              kernel is approximated worst, and the exact error
 ============================ =======================================================================

@@ -1,4 +1,4 @@
-"""Principal components for scikit-learn, with brackets of all that is explained."""
+"""Principal components for scikit-learn, with brackets of the explained variance."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from randla.spectral._svd import decompose
 class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Principal components with a certified bracket of each singular value.
 
-    As ``sklearn.decomposition.PCA``, with its attributes and signs. X is centered without forming
+    Like ``sklearn.decomposition.PCA``, with its attributes and signs. X is centered without forming
     the result: sparse X stays sparse, and offsets of 1e8 cost no digits of the fit.
 
     Parameters
     ----------
     n_components : int, float or None, default=None
-        How many; or, strictly between 0 and 1, the share of the variance to explain; None: all.
+        Number, or, strictly between 0 and 1, the fraction of variance to explain; None: all.
     whiten : bool, default=False
         Scale the transformed columns to unit variance.
     tol : float, default=1e-3
-        That of `randla.svd`, where it iterates.
+        The tolerance of `randla.svd`, if it iterates.
     random_state : int, RandomState instance or None, default=None
         Seed of the start of an iteration.
 
@@ -36,15 +36,15 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     components_ : (k, d) ndarray
     explained_variance_, explained_variance_ratio_, singular_values_ : (k,) ndarray
     singular_values_bounds_, explained_variance_ratio_bounds_ : tuple of (k,) ndarray
-        Lower and upper ends, between which those of the exact components lie.
+        Lower and upper ends of intervals that contain those of the exact components.
     mean_ : (d,) ndarray
     noise_variance_ : float
         Mean variance of the other components, from the exact error of the approximation.
     n_components_, n_samples_, n_features_in_ : int
     reconstruction_error_ : float
-        Exact Frobenius norm of what the components do not explain.
+        Exact Frobenius norm of the part that the components do not explain.
     n_passes_ : int
-        How often X was read.
+        Number of passes over X.
 
     See Also
     --------
@@ -184,7 +184,7 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return Z @ self.components_ + self.mean_
 
     def _scales(self) -> Any:
-        """Standard deviations of the coordinates; 1 for those that vanish."""
+        """Standard deviations of the coordinates; 1 if they vanish."""
         scales = self.singular_values_ / math.sqrt(self.n_samples_ - 1)
         return np.where(scales > 0.0, scales, 1.0).astype(self.components_.dtype)
 

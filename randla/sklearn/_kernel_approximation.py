@@ -1,4 +1,4 @@
-"""Features of a kernel for scikit-learn, from pivots that are drawn where most is missing."""
+"""Features of a kernel for scikit-learn, from pivots drawn where the error is largest."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from randla.spectral._pivoted_cholesky import PivotedCholeskyResult, pivoted_cho
 class PivotedNystroem(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Features whose products approximate a kernel, with the exact error of the approximation.
 
-    As ``sklearn.kernel_approximation.Nystroem``, whose landmarks are drawn uniformly: here they are
-    drawn where the kernel is approximated worst, so that small groups and outliers are not missed.
+    Unlike in ``sklearn.kernel_approximation.Nystroem``, whose landmarks are drawn uniformly,
+    landmarks are drawn where the kernel is approximated worst, so that small groups and outliers
+    are not missed.
 
     Parameters
     ----------
@@ -26,21 +27,21 @@ class PivotedNystroem(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ``length_scale = (2 * gamma) ** -0.5``. With "precomputed" X is a kernel matrix, and
         `transform` takes the kernel values (m, n) of new points with those of the fit.
     n_components : int, default=100
-        At most; no more than there are points.
+        Maximum number; no more than there are points.
     length_scale : float or (d,) array_like, default=1.0
     rtol : float, optional
-        Stop with fewer components once the trace of the error is so small relative to that of the
+        Stop with fewer components once the trace of the error is at most `rtol` times that of the
         kernel matrix.
     random_state : int, RandomState instance or None, default=None
 
     Attributes
     ----------
     components_ : (k, d) ndarray
-        The chosen points (for a precomputed kernel, their rows of it).
+        The chosen points (for a precomputed kernel, their rows of the kernel matrix).
     component_indices_ : (k,) ndarray
-        Their row numbers in X.
+        Their row indices in X.
     trace_error_ : float
-        Trace of the kernel matrix less that of the products of the features: exact. No entry of
+        Trace of the kernel matrix minus that of the products of the features: exact. No entry of
         the difference, nor any norm of it, is larger.
     relative_trace_error_ : float
         The same over the trace of the kernel matrix.

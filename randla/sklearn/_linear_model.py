@@ -14,7 +14,7 @@ from randla.regression._intercept import lstsq_with_intercept
 
 
 class _LinearRegressor(RegressorMixin, BaseEstimator):
-    """Validation, the column of ones and prediction, which the three estimators share."""
+    """Validation, the column of ones and prediction, shared by the three estimators."""
 
     _accept_sparse: ClassVar[Any] = ("csr", "csc")
     _multi_output: ClassVar[bool] = False
@@ -44,7 +44,7 @@ class _LinearRegressor(RegressorMixin, BaseEstimator):
         return hstack([np.ones((X.shape[0], 1)), csr_array(X)], format="csr")
 
     def _store(self, x: Any) -> None:
-        """Coefficients (d,) or (d, k) to ``coef_`` and ``intercept_`` as scikit-learn has them."""
+        """Coefficients (d,) or (d, k) to scikit-learn's ``coef_`` and ``intercept_``."""
         if self.fit_intercept:
             self.intercept_, x = x[0], x[1:]
         else:
@@ -75,41 +75,41 @@ class _LinearRegressor(RegressorMixin, BaseEstimator):
 class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
     r"""Least squares by one sketch, with its standard error, or to full precision.
 
-    With `eps` or `sketch_size` X is sketched. With neither, and where a sketch with `eps` would not
-    pay, the answer is that of ``LinearRegression``, to full precision.
+    With `eps` or `sketch_size` X is sketched. With neither, and if a sketch with `eps` would not
+    pay off, the result is that of ``LinearRegression``, to full precision.
 
-    Where the rank of the centred X is deficient, the coefficients are the shortest, as those of
-    scikit-learn's ``LinearRegression`` are. Here the rank does not depend on the scales of the
-    columns, whereas scikit-learn drops directions below 1e-6 of the largest (its ``tol``).
+    If the rank of the centered X is deficient, the coefficients are the shortest, as in
+    scikit-learn's ``LinearRegression``. Here the rank does not depend on the scales of the columns,
+    whereas scikit-learn drops directions below 1e-6 of the largest (its ``tol``).
 
     Parameters
     ----------
     eps : float, optional
-        Sketch with so many rows that each coefficient is within ``eps / sqrt(d)`` times
-        ``|residual| |A^+|`` of the least-squares solution, with probability 0.95; A is X, centred
+        Sketch with enough rows for each coefficient to be within ``eps / sqrt(d)`` times
+        ``|residual| |A^+|`` of the least-squares solution, with probability 0.95; A is X, centered
         if there is an intercept.
     sketch_size : int, optional
-        Rows of the sketch. Neither this nor `eps`: full double precision.
+        Rows of the sketch. With neither this nor `eps`: full double precision.
     alpha : float, default=0.0
         Penalty :math:`\alpha |w|_2^2` on the coefficients, not on the intercept, added to the sum
         of squares as in scikit-learn's ``Ridge``.
     fit_intercept : bool, default=True
     random_state : int, RandomState instance or None, default=None
-        Seed of the sketch; None: NumPy's global state, as in scikit-learn. Without a sketch it is
-        not used.
+        Seed of the sketch; None: NumPy's global state, as in scikit-learn. Not used without a
+        sketch.
 
     Attributes
     ----------
     coef_ : (d,) or (k, d) ndarray
     intercept_ : float or (k,) ndarray
     standard_error_ : (d,) or (k, d) ndarray
-        Those of ``coef_``, number by number: errors of the sketch given the data, zero at full
-        precision. Errors of the data as a sample have their own place: `LstsqResult.inference`.
+        Standard errors of ``coef_``, elementwise: errors of the sketch given the data, zero at full
+        precision. For errors of the data as a sample see `LstsqResult.inference`.
     intercept_standard_error_ : float or (k,) ndarray
-        That of ``intercept_``, which scikit-learn keeps apart from ``coef_``; zero without one.
+        Standard error of ``intercept_``; zero without an intercept.
     n_features_in_ : int
     result_ : LstsqResult
-        What `randla.lstsq` returned for X, with an intercept for the centred X and y: its
+        The result of `randla.lstsq` for X, or with an intercept for the centered X and y: its
         coefficients and intervals are those of the columns of X.
 
     See Also
@@ -172,7 +172,7 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         }
         if (
             self.eps is not None or self.sketch_size is not None
-        ):  # else NumPy's state stays as it is
+        ):  # else NumPy's state is not changed
             options["rng"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         if as_flag(self.fit_intercept, "fit_intercept"):
             fit = lstsq_with_intercept(X, y, sample_weight, **options)
@@ -181,7 +181,7 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
             self.result_ = lstsq(X, y, weights=sample_weight, **options)
             intercept = error = np.zeros(self.result_.x.shape[1:])
         names = getattr(self, "feature_names_in_", ())
-        self.result_.labelled(Labels(tuple(map(str, names))))
+        self.result_.labeled(Labels(tuple(map(str, names))))
         x = self.result_.x
         self.coef_ = x.T  # scikit-learn has outputs first
         self.standard_error_ = self.result_.standard_error.T
@@ -192,7 +192,7 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
 
 
 class _CertifiedRegressor(_LinearRegressor):
-    """The fit and its gap, which the two estimators over `lp_regression` share."""
+    """The fit and its gap, shared by the two estimators over `lp_regression`."""
 
     def _regress(self, X: Any, y: Any, sample_weight: Any, *args: Any, **options: Any) -> Any:
         """Fit validated data; `args` and `options` are those of `lp_regression`."""
@@ -210,8 +210,8 @@ class _CertifiedRegressor(_LinearRegressor):
 class QuantileRegressor(_CertifiedRegressor):
     """Linear quantile regression with an optional l_1 penalty.
 
-    Minimises the mean pinball loss plus ``alpha`` times the 1-norm of the coefficients, as
-    scikit-learn's estimator of the same name does.
+    Minimizes the mean pinball loss plus ``alpha`` times the 1-norm of the coefficients, like
+    scikit-learn's estimator of the same name.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ class QuantileRegressor(_CertifiedRegressor):
     n_features_in_ : int
     n_iter_ : int
     gap_ : float
-        The mean loss at the coefficients is at most this much above the best possible.
+        The mean loss at the coefficients exceeds the minimum by at most this.
     result_ : LpRegressionResult
 
     See Also
@@ -276,7 +276,7 @@ class QuantileRegressor(_CertifiedRegressor):
         quantile = as_number(self.quantile, "quantile", low=0.0, high=1.0, closed="neither")
         alpha = as_number(self.alpha, "alpha", low=0.0)
         X, y, sample_weight = self._validate(X, y, sample_weight)
-        # Of weights: n where there are none.
+        # Of weights: n if there are none.
         total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
         # scikit-learn takes the mean of the losses, `lp_regression` their sum: alpha times n.
         penalty = np.full(X.shape[1] + bool(self.fit_intercept), alpha * total)
@@ -294,7 +294,7 @@ class LpRegressor(_CertifiedRegressor):
     Parameters
     ----------
     p : float, default=1
-        From 1 (least absolute deviations) over 2 (least squares) to inf (minimax).
+        From 1 (least absolute deviations) through 2 (least squares) to inf (minimax).
     fit_intercept : bool, default=True
     tol : float, default=1e-8
         Relative duality gap at which to stop, in (0, 1).
@@ -306,7 +306,7 @@ class LpRegressor(_CertifiedRegressor):
     n_features_in_ : int
     n_iter_ : int
     gap_ : float
-        The norm of the residuals is at most this much above the best possible.
+        The norm of the residuals exceeds the minimum by at most this.
     result_ : LpRegressionResult
 
     See Also

@@ -1,9 +1,9 @@
 """Particle filters and smoothers for state-space models.
 
-A model is a few small functions (`StateSpaceModel`) or a ready one; the algorithms compile them
-into their loops. Smoothed expectations of sums over time come from `ppg`, the particle Gibbs
-sampler with PaRIS statistics, whose bias falls geometrically in the number of sweeps, from
-`paris` and from `ffbs`.
+A model is a few small functions (`StateSpaceModel`) or a ready-made one; the algorithms compile
+them into their loops. Smoothed expectations of sums over time come from `ppg`, the particle Gibbs
+sampler with PaRIS statistics, whose bias falls geometrically in the number of sweeps, from `paris`
+and from `ffbs`.
 """
 
 from randla.smoothing._exact.components import components

@@ -28,9 +28,9 @@ from randla._random import as_generator
 from randla._results import Result
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count, as_flag
-from randla.spectral._krylov.brackets import quadratic_upper, rounding
-from randla.spectral._krylov.complement import checkpoints, complement_bounds
-from randla.spectral._krylov.range import BlockKrylov
+from randla.spectral._krylov.block_krylov import BlockKrylov
+from randla.spectral._krylov.brackets import block_upper_bounds, rounding
+from randla.spectral._krylov.residual_norm import checkpoints, residual_bounds
 from randla.spectral._matrix.dense import DenseMatrix
 from randla.spectral._matrix.square import (
     SquareMatrix,
@@ -297,7 +297,7 @@ def _by_krylov(matrix: _Symmetric, k: int, which: Which, rng: np.random.Generato
     C = space.coupling[:, : space.size] if space.size < n else np.empty((0, n))
     nu = np.minimum(nu, _frobenius_rest(matrix, theta, C))
     lower, upper = _brackets(theta, C, nu, which)
-    error = _allowed(matrix, space.largest) + space.dropped
+    error = _allowed(matrix, space.largest) + space.deflated
     residuals = np.sqrt((C * C).sum(axis=0))[:k]
     theta, V = theta[:k], V[:, :k]
     size, kind = _error(matrix, theta, V, rng)
@@ -332,7 +332,7 @@ def _complement(
     """Bounds of the largest eigenvalues of PAP and -PAP, its extreme Ritz values, and vectors."""
     if V.shape[1] == matrix.n:
         return np.full(2, -np.inf), np.empty(0), np.empty((matrix.n, 0))
-    _, nu, space = complement_bounds(
+    _, nu, space = residual_bounds(
         matrix.times, matrix.n, V, signs=(1.0, -1.0), failure_probability=_FAILURE / _ROUNDS,
         rng=rng, steps=checkpoints(4, _STEPS), size=size, asymmetry=matrix.asymmetry,
         is_narrow=lambda low, high: bool((high - low <= _NARROW * np.abs(high).max()).all()),
@@ -354,9 +354,9 @@ def _brackets(theta: Array, C: Array, nu: Array, which: Which) -> tuple[Array, A
     """Ends for each Ritz value, which counts from the top of the spectrum or from below."""
     order, s = np.argsort(-theta, kind="stable"), len(theta)
     upper, lower = np.empty(s), np.empty(s)
-    upper[order] = quadratic_upper(theta[order], C[:, order], nu[0], s)
+    upper[order] = block_upper_bounds(theta[order], C[:, order], nu[0], s)
     order = order[::-1]
-    lower[order] = -quadratic_upper(-theta[order], C[:, order], nu[1], s)
+    lower[order] = -block_upper_bounds(-theta[order], C[:, order], nu[1], s)
     from_top = theta >= 0.0 if which == "magnitude" else np.full(s, which == "largest")
     return np.where(from_top, theta, lower), np.where(from_top, upper, theta)
 

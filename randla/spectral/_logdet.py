@@ -33,9 +33,10 @@ from randla.spectral._quadrature.preconditioner import (
 from randla.spectral._quadrature.stochastic_lanczos import MAX_STEPS, bracket_probes
 
 #: Without `n_products`: exact up to these sizes, where that costs no more.
-_SMALL = {"array": 1000, "sparse": 1000, "operator": 64}
-#: Steps of the first vectors after which an array is factorized instead, one for so many rows.
-_ROWS_OF_A_STEP = 150
+_SMALL = {"array": 2000, "sparse": 1000, "operator": 64}
+#: Steps of the first vectors after which an array is factorized instead, one for so many rows: with
+#: the attempt that costs twice the factorization at most, and Lanczos 0.2 to 1 of it.
+_ROWS_OF_A_STEP = 500
 #: Asymmetry that is refused, relative to the largest number; operators may be iterative solvers.
 _ASYMMETRY = {"array": 1e-8, "sparse": 1e-8, "operator": 1e-3}
 #: A bracket of the quadrature counts as narrow below this part of the standard error.
@@ -140,7 +141,8 @@ def logdet(
         of the quadrature has no bound then.
     n_products : int, optional
         Products of `A` with a vector that may be spent, at least 4. By default 16 random vectors,
-        with as many products each (100 at most) as make the bracket of the quadrature narrow.
+        with as many products each (100 at most) as make the bracket of the quadrature narrow; an
+        array is factorized up to 2000 rows, and if these are more than n/500, which costs more.
         From n products on the result is exact.
     preconditioner : {"auto", None, result of `pivoted_cholesky`}
         :math:`P = F F^T + r I` with r a little above `lower`, whose determinant is known, so that

@@ -10,7 +10,7 @@ from randla._random import as_generator
 from randla._results import Result
 from randla._validation import as_number, is_sparse
 from randla.spectral._krylov.brackets import rounding
-from randla.spectral._krylov.complement import STARTS, checkpoints, complement_norm
+from randla.spectral._krylov.residual_norm import BLOCK, checkpoints, residual_norm
 from randla.spectral._matrix import open_matrix
 
 #: Short sides up to which A'A is decomposed, and stored entries for each of its rows for that.
@@ -106,8 +106,8 @@ def spectral_norm(
         p = 0.0
     else:
         # Each step keeps a block of vectors.
-        steps = checkpoints(3, max(min(_STEPS, _KEPT // (n * STARTS)), 10))
-        low, high, space = complement_norm(matrix, None, p, generator, steps, _is_narrow)
+        steps = checkpoints(3, max(min(_STEPS, _KEPT // (n * BLOCK)), 10))
+        low, high, space = residual_norm(matrix, None, p, generator, steps, _is_narrow)
         p = 0.0 if space.is_full else p
     error = rounding(matrix.shape)
     lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))

@@ -23,13 +23,13 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import chdtri
 
-from randla._parallel import single_threaded_blas
+from randla._parallel import showing_progress, single_threaded_blas
 from randla._random import as_generator, draw_key, generator_from_key
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count, as_flag, as_number
-from randla.spectral._krylov.brackets import ordered, rounding
-from randla.spectral._krylov.range import thin_svd
-from randla.spectral._krylov.routes import (
+from randla.spectral._krylov.brackets import monotone, rounding
+from randla.spectral._krylov.cholesky_qr import thin_svd
+from randla.spectral._krylov.subspace import (
     N_PROBES,
     Goal,
     Subspace,
@@ -38,14 +38,14 @@ from randla.spectral._krylov.routes import (
     probed_tail,
 )
 from randla.spectral._matrix import open_matrix
-from randla.spectral._result import SvdResult
+from randla.spectral._svd_result import SvdResult
 
 #: Most reads of A in an iteration.
 _MAX_PASSES, _MAX_DASK_PASSES = 400, 12
 #: Share of the first singular value below which A'A knows nothing.
-_LOST = 1e-7
+_GRAM_FLOOR = 1e-7
 #: Share of the first square above which the others have all digits but three or so.
-_WELL_ABOVE = 1e-3
+_GRAM_ACCURATE = 1e-3
 
 
 def svd(
@@ -58,6 +58,7 @@ def svd(
     certify: Literal["auto", "frobenius", "quadratic"] = "auto",
     max_passes: int | None = None,
     rng: Any = None,
+    progress: bool = False,
 ) -> SvdResult:
     r"""Largest singular values and vectors, with certified brackets and the exact error.
 
@@ -90,6 +91,8 @@ def svd(
     rng : {None, int, SeedSequence, Generator}, optional
         Start of the iteration. The same seed gives the same numbers, to rounding for any number of
         threads and any chunks.
+    progress : bool, default False
+        Show a progress bar for passes that take long (needs tqdm).
 
     Returns
     -------
@@ -140,9 +143,10 @@ def svd(
     >>> randla.svd(A, rtol=0.01).s.size  # rank for an error of one percent
     15
     """
-    return decompose(
-        A, k, rtol=rtol, center=center, tol=tol, certify=certify, max_passes=max_passes, rng=rng
-    )
+    with showing_progress("svd", as_flag(progress, "progress")):
+        return decompose(
+            A, k, rtol=rtol, center=center, tol=tol, certify=certify, max_passes=max_passes, rng=rng
+        )
 
 
 def decompose(
@@ -197,7 +201,7 @@ def _factors(tall: Any, found: Subspace, left: bool) -> tuple[Array, Array, Arra
     else:
         U, s, W = thin_svd(tall.times(found.V))
         V = found.V @ W  # of all that the columns of V span the best
-    if found.residuals is None or W is None or s[-1] <= _LOST * s[0]:
+    if found.residuals is None or W is None or s[-1] <= _GRAM_FLOOR * s[0]:
         return U, s, V, np.linalg.norm(tall.transposed_times(U) - s * V, axis=0)
     return U, s, V, np.linalg.norm(found.residuals @ W, axis=0) / s
 
@@ -207,7 +211,7 @@ def _is_known(tall: Any, found: Subspace) -> bool:
     slack = rounding(tall.shape) * (found.total + found.offset**2)
     mu, top = found.upper, found.upper[0] + found.offset**2  # what the roundings go with
     return found.method == "gram" and bool(
-        mu[-1] > _WELL_ABOVE * top and found.total - mu.sum() >= 500.0 * slack
+        mu[-1] > _GRAM_ACCURATE * top and found.total - mu.sum() >= 500.0 * slack
     )
 
 
@@ -218,7 +222,7 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> 
     unit = rounding(tall.shape)
     top = s[0] ** 2 + found.offset**2  # what the roundings go with
     below = unit * (np.sqrt(top) if U.size else top / s)  # A V rounds less than A'A
-    lower, upper = ordered(s - below, np.sqrt(found.upper + unit * top))
+    lower, upper = monotone(s - below, np.sqrt(found.upper + unit * top))
     upper = np.maximum(upper, s)
     error, interval, kind = _error(tall, found, U, s, V, goal)
     low, high = np.square(interval) + (s * s).sum() if kind == "estimate" else 2 * (found.total,)

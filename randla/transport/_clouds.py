@@ -1,10 +1,10 @@
-"""Point clouds made ready for projection: their unit, centre and moments.
+"""Point clouds prepared for projection: their unit, center and moments.
 
 All clouds of one call are scaled by one power of two, so that sizes from 1e-300 to 1e300 give the
-same digits, and each is centred by itself: a projected cost needs the sorted projections of the
-centred clouds and the shift theta' (c_1 - c_2) between the centres, which loses no digits to a
-common offset. Clouds of few coordinates are copied, centred and transposed; those of many are
-read as they lie, a tile at a time, each time they are projected.
+same digits, and each cloud has its own center: a projected cost needs the sorted projections of the
+centered clouds and the shift theta' (c_1 - c_2) between the centers, which loses no digits to a
+common offset. Clouds of few coordinates are copied, centered and transposed; clouds of many
+coordinates are read in place, a tile at a time, for each projection.
 """
 
 import math
@@ -25,8 +25,8 @@ from randla.transport._kernels.prepare import (
     column_moments,
     column_statistics,
     row_variances,
-    snap_centres,
-    transpose_centred,
+    snap_centers,
+    transpose_centered,
 )
 from randla.transport._kernels.project import PACK, project_packed, project_rows
 
@@ -35,15 +35,15 @@ T = TypeVar("T")
 #: Coordinates up to which a cloud is copied.
 FEW_COORDINATES = 64
 
-_BLOCK_BYTES = 1 << 18  # what is multiplied at a time
+_BLOCK_BYTES = 1 << 18  # multiplied at a time
 _PART_NUMBERS = 1 << 17  # coordinates of a part of a pass over the points
-_GRAM_COORDINATES = 512  # that are multiplied at a time
+_GRAM_COORDINATES = 512  # multiplied at a time
 _SAFE_EXPONENT = 900  # of numbers whose sums stay in range
 _LAST_EXPONENT = 1020  # of a unit: a length of some units stays in range
 
 
 class Source:
-    """Points (n, d) as they came, those without weight left out; a cloud in no unit yet.
+    """Points (n, d) as given, without those of weight zero; a cloud that has no unit yet.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Source:
 
     def __init__(self, points: NDArray[Any], weights: NDArray[Any] | None) -> None:
         self.points, self.weights, self.kept = points, None, None
-        self._ratios: Array | None = None  # of the weights, which round by their order
+        self._ratios: Array | None = None  # of the weights, whose rounding depends on their order
         self._tables: dict[int, Array] = {}
         if weights is None:
             return
@@ -70,7 +70,7 @@ class Source:
 
     @cached_property
     def masses(self) -> Array:
-        """The weights (n,), equal ones as well."""
+        """The weights (n,), also if they are equal."""
         n = len(self.points)
         return np.full(n, 1.0 / n) if self.weights is None else self.weights
 
@@ -82,7 +82,7 @@ class Source:
         return units
 
     def keep_own(self) -> None:
-        """Read a copy from now on: the caller may write to the input."""
+        """Read a copy from now on, as the user may write to the input."""
         self.points = self.points.copy()
 
     def in_parts(self, task: Callable[[NDArray[Any], NDArray[Any]], T]) -> list[T]:
@@ -123,16 +123,16 @@ class Source:
 class Cloud:
     """n points of dimension d, ready for projection.
 
-    The centre is the mean rounded to a multiple of 1/1024 of the spread, so that a cloud and a
-    permutation of it have the same centre.
+    The center is the mean rounded to a multiple of 1/1024 of the spread, so that a cloud and a
+    permutation of it have the same center.
     """
 
     source: Source
     scales: tuple[float, float]  # from the input to units in which sums are in range ...
-    middle: Array  # (d,) ... where the centre is this ...
+    middle: Array  # (d,) ... where the center is this ...
     last_scale: float  # ... and from there to common units
-    centre: Array  # (d,) in common units, from the origin of the clouds
-    reach: float  # of the coordinates from the centre, at most
+    center: Array  # (d,) in common units, from the origin of the clouds
+    reach: float  # largest distance of coordinates from the center
     dtype: np.dtype[Any]  # of projections
 
     @property
@@ -152,7 +152,7 @@ class Cloud:
 
     @property
     def masses(self) -> Array:
-        """The weights (n,), equal ones as well."""
+        """The weights (n,), also if they are equal."""
         return self.source.masses
 
     @property
@@ -167,12 +167,12 @@ class Cloud:
 
     @property
     def is_copied(self) -> bool:
-        """Whether projections read `points`, and not the input."""
+        """Whether projections read `points` instead of the input."""
         return self.dim <= FEW_COORDINATES
 
     @cached_property
     def points(self) -> NDArray[Any]:
-        """Points about the centre (d', n), read-only; rows of zeros make d' a multiple of four."""
+        """Points about the center (d', n), read-only; rows of zeros make d' a multiple of four."""
         d, n = self.dim, self.size
         copy = aligned_empty((-(-d // 4) * 4, n), self.dtype)
         bounds = part_bounds(n, -(-n * d // _PART_NUMBERS))
@@ -181,23 +181,23 @@ class Cloud:
             self._fill(*bounds[k], copy, bounds[k][0])
 
         run_parts(part, len(bounds), seconds=5e-10 * n * d)
-        copy[d:] = 0.0  # what pads d
+        copy[d:] = 0.0  # the padding of d
         copy.flags.writeable = False
         return copy
 
     def _fill(self, first: int, last: int, out: NDArray[Any], at: int) -> None:
-        """Centred points first..last - 1 to the columns of `out` (d', n') from `at` on."""
+        """Centered points first..last - 1 to the columns of `out` (d', n') from `at` on."""
         block = _contiguous(self.source.points[first:last])
         units = *self.scales, self.middle, self.last_scale
-        transpose_centred(block, 0, last - first, 0, self.dim, *units, out, at)
+        transpose_centered(block, 0, last - first, 0, self.dim, *units, out, at)
 
     def make_ready(self) -> None:
-        """Make what `project` needs, before several threads call it."""
+        """Prepare what `project` needs, before several threads call it."""
         if self.is_copied:
             assert self.points is not None
 
     def new_tile(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """What `project` overwrites, for the clouds of one call; one for each thread."""
+        """The arrays that `project` overwrites, for the clouds of one call; one for each thread."""
         shape = (0, 0) if self.is_copied else PACK
         return aligned_empty(shape, self.dtype), np.empty((4, shape[1]), self.dtype)
 
@@ -215,7 +215,7 @@ class Cloud:
 
     @cached_property
     def _moments(self) -> tuple[Array, Array]:
-        """Weighted means (d,) of the centred coordinates and of their squares."""
+        """Weighted means (d,) of the centered coordinates and of their squares."""
         if self.is_copied:
             points, w = self.points[: self.dim], self.weights
             squares = [np.square(row, dtype=np.float64) for row in points]
@@ -236,7 +236,7 @@ class Cloud:
     @property
     def mean(self) -> Array:
         """Weighted mean (d,)."""
-        return self.centre + self._moments[0]
+        return self.center + self._moments[0]
 
     @property
     def total_variance(self) -> float:
@@ -259,13 +259,13 @@ class Cloud:
                 second += block @ block.T / self.size  # sum of a_i x_i x_i'
             else:
                 second += (block * self.weights[rows]) @ block.T
-        return second - np.outer(offset, offset)  # about the mean, not the centre
+        return second - np.outer(offset, offset)  # about the mean, not the center
 
     def deviations(self, first: int, last: int) -> Array:
         """Coordinates first..last - 1 about the mean, times the root of the weight, (k, n)."""
         units = *self.scales, self.middle, self.last_scale
         out, x = np.empty((last - first, self.size), self.dtype), _contiguous(self.source.points)
-        transpose_centred(x, 0, self.size, first, last, *units, out, 0)
+        transpose_centered(x, 0, self.size, first, last, *units, out, 0)
         deviations = out - self._moments[0][first:last, None]  # in float64
         deviations *= np.sqrt(self.masses)
         return deviations
@@ -278,7 +278,7 @@ class Cloud:
         return float(out[0])
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Ranges of the points, and these points about the centre (d, n')."""
+        """Ranges of the points, and these points about the center (d, n')."""
         d, n = self.dim, self.size
         step = min(max(_BLOCK_BYTES // (8 * d), 1024), n)
         buffer = np.empty((0, 0) if self.is_copied else (d, step), self.dtype)
@@ -294,7 +294,7 @@ class Cloud:
 def total_variance(mean: Array, square: Array) -> float:
     """Trace of a covariance from the means (d,) of the coordinates and of their squares.
 
-    Zero where it would be known to less than 8 digits.
+    Zero if fewer than 8 digits would be accurate.
     """
     shift = float(mean @ mean)
     total = float(square.sum()) - shift
@@ -311,8 +311,8 @@ def mean_difference(x: Any, y: Any) -> Array:
 def gram_traces(x: Cloud, y: Cloud, units: Array) -> tuple[float, float, float]:
     """Traces of S S, S T and T T, where S and T are the covariances of x and y times `units`.
 
-    From the inner products of all points: tr ST = sum_ij a_i b_j ((x_i - m_x)'(y_j - m_y))^2, of
-    few points fewer numbers than d^2.
+    From the inner products of all points: tr ST = sum_ij a_i b_j ((x_i - m_x)'(y_j - m_y))^2; for
+    few points, these are fewer numbers than d^2.
     """
     n = x.size
     scale, G = np.sqrt(np.repeat(units, (n, y.size))), np.zeros((n + y.size, n + y.size))
@@ -329,7 +329,7 @@ class PairMoments:
     """Difference of the means and covariances of two clouds, in few coordinates.
 
     With fewer points than coordinates there is a basis, orthonormal columns that span all
-    differences of points; else it is None, and r = d.
+    differences of points; otherwise it is None, and r = d.
     """
 
     basis: Array | None  # (d, r)
@@ -344,7 +344,7 @@ def pair_moments(x: Cloud, y: Cloud) -> PairMoments:
     if d <= x.size + y.size:
         return PairMoments(None, delta, x.covariance, y.covariance)
     span = np.concatenate([x.points[:d], y.points[:d], delta[:, None]], axis=1, dtype=np.float64)
-    basis = np.linalg.qr(span)[0]  # (d, r), r = n + m + 1 columns that span what theta can see
+    basis = np.linalg.qr(span)[0]  # (d, r), r = n + m + 1, spans all that matters
     covariances = x.covariance_in(basis), y.covariance_in(basis)  # B'SB
     return PairMoments(basis, basis.T @ delta, *covariances)
 
@@ -358,7 +358,7 @@ class Clouds:
     origin: Array
 
     def from_common_units(self, points: Array) -> Array:
-        """Points about the centres of the clouds, in the units of the input."""
+        """Points about the centers of the clouds, in the units of the input."""
         out = points + self.origin
         times_power_of_two(out, self.exponent, out)
         return out
@@ -370,7 +370,7 @@ class Clouds:
 
 
 def as_pair(X: ArrayLike, Y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None) -> Clouds:
-    """Validate two weighted clouds and make them ready."""
+    """Validate two weighted clouds and prepare them."""
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
     weights = as_weights_or_none(a, len(x), "a"), as_weights_or_none(b, len(y), "b")
@@ -378,12 +378,12 @@ def as_pair(X: ArrayLike, Y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None
 
 
 def as_weights_or_none(w: ArrayLike | None, n: int, name: str) -> NDArray[Any] | None:
-    """Validate the weights of n points; None stands for equal ones."""
+    """Validate the weights of n points; None means equal weights."""
     return None if w is None else as_weights(w, n, name)
 
 
 def prepare(sources: Sequence[Source]) -> Clouds:
-    """Scale and centre validated clouds; float32 only if all of them are."""
+    """Scale and center validated clouds; float32 only if all of them are."""
     dtype = np.result_type(*(source.points for source in sources))
     tables = np.array([source.statistics(0) for source in sources])  # mean, least, largest
     exponent = unit_exponent(float(np.abs(tables[:, 1:]).max()))
@@ -392,20 +392,20 @@ def prepare(sources: Sequence[Source]) -> Clouds:
     else:  # the sums may have left the range of doubles
         tables = np.array([source.statistics(exponent) for source in sources])
     is_line = tables.shape[2] == 1  # a distance on the line is exact
-    centres, reach = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype, is_line)
-    # Far from the origin what is left may be small: scale again, so that powers do not vanish.
-    again = math.frexp(max(float(np.abs(centres - centres[0]).max()), float(reach.max())))[1]
-    about_origin, origin = centres, np.zeros_like(centres[0])
+    centers, reach = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype, is_line)
+    # Far from the origin the remainder may be small: scale again, so that powers do not underflow.
+    again = math.frexp(max(float(np.abs(centers - centers[0]).max()), float(reach.max())))[1]
+    about_origin, origin = centers, np.zeros_like(centers[0])
     if again < -1:
-        about_origin = np.ldexp(centres - centres[0], -again)  # only differences are used
-        origin = np.ldexp(centres[0], -again)
+        about_origin = np.ldexp(centers - centers[0], -again)  # only differences are used
+        origin = np.ldexp(centers[0], -again)
     else:
         again = 0
     scales, last_scale = _scales(exponent), math.ldexp(1.0, -again)
     items = [
-        Cloud(source, scales, middle, last_scale, centre, float(size), dtype)
-        for source, middle, centre, size in zip(
-            sources, centres, about_origin, reach * last_scale, strict=True
+        Cloud(source, scales, middle, last_scale, center, float(size), dtype)
+        for source, middle, center, size in zip(
+            sources, centers, about_origin, reach * last_scale, strict=True
         )
     ]
     return Clouds(tuple(items), exponent + again, origin)
@@ -445,18 +445,18 @@ def snapped(
     mean: Array, low: Array, high: Array, dtype: np.dtype[Any], is_line: bool
 ) -> tuple[Array, Array]:
     """Means (..., d) rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and
-    how far coordinates are from them at most (...).
+    the largest distance of coordinates from them (...).
 
-    So rounding in the mean, which depends on the order of the points, does not reach the centre,
-    and a float32 cloud is centred exactly. A constant is its own centre. On the line the centre is
-    zero unless all points are within half of it from it, where subtracting is exact: about the
-    mean of (0, 1, 1e20) zero and one would be the same.
+    So rounding in the mean, which depends on the order of the points, does not affect the center,
+    and a float32 cloud is centered exactly. A constant is its own center. On the line the center is
+    zero unless the distance of all points from it is at most half of it, where subtracting is
+    exact: about the mean of (0, 1, 1e20), zero and one would coincide.
     """
     flat = np.empty(mean.size)
     resolution = -22 if dtype == np.float32 else -51  # bits below the size: exact in the dtype
-    snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
-    centres = flat.reshape(mean.shape)
+    snap_centers(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
+    centers = flat.reshape(mean.shape)
     if is_line:
-        reach = np.maximum(high - centres, centres - low)  # how far points are from the centre
-        centres[2.0 * reach > np.abs(centres)] = 0.0
-    return centres, np.maximum(high - centres, centres - low).max(axis=-1)
+        reach = np.maximum(high - centers, centers - low)  # distance of points from the center
+        centers[2.0 * reach > np.abs(centers)] = 0.0
+    return centers, np.maximum(high - centers, centers - low).max(axis=-1)

@@ -1,8 +1,8 @@
 """Sliced Wasserstein distances of clouds in blocks of points.
 
-Some directions at a time, every block is projected, and the projections of one cloud on a few
+For a few directions at a time, every block is projected, and the projections of one cloud on a few
 directions meet in one task, which sorts them. Each such round is a pass over both clouds; a task
-holds the projections of all points on one direction at least.
+holds the projections of all points on at least one direction.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def as_arrays(X: Any, Y: Any, a: Any, b: Any) -> tuple[Any, Any, list[Array | No
     x, y = clouds
     if x.shape[1] != y.shape[1]:
         raise ValueError(
-            f"Y must have points of dimension {x.shape[1]} as X has, got shape {y.shape}"
+            f"Y must have points of dimension {x.shape[1]}, like X, got shape {y.shape}"
         )
     weights = (
         as_weights_or_none(compute(a), len(x), "a"),
@@ -57,11 +57,11 @@ def as_arrays(X: Any, Y: Any, a: Any, b: Any) -> tuple[Any, Any, list[Array | No
 
 @dataclass(frozen=True)
 class Units:
-    """Points x of the input are ``centre + 2^exponent z``, z in [-16, 16]^d, and `centre` is
+    """Points x of the input are ``center + 2^exponent z``, z in [-16, 16]^d, and `center` is
     2^exponent `offset` from that of the second cloud.
     """
 
-    centre: Array
+    center: Array
     exponent: int
     offset: Array
     dtype: Any
@@ -70,7 +70,7 @@ class Units:
         """The z of a block, clipped: points without weight may lie anywhere."""
         block = as_points(block)
         with np.errstate(over="ignore"):
-            z = np.ldexp(block - self.centre.astype(self.dtype), -self.exponent)  # of order one
+            z = np.ldexp(block - self.center.astype(self.dtype), -self.exponent)  # of order one
         return np.clip(z, -32.0, 32.0).astype(self.dtype, copy=False)
 
 
@@ -91,7 +91,7 @@ class DaskCloud:
 
     @cached_property
     def _sums(self) -> Array:
-        """Weighted means (2, d) of the coordinates and of their squares, about the own centre."""
+        """Weighted means (2, d) of the coordinates and of their squares, about the own center."""
         if self.dim <= FEW_COORDINATES:
             return np.array([self._moments[-1, :-1], self._moments.diagonal()[:-1]])
         w = None if self.weights is None else dask_arrays.as_vector(self.weights, self.X, "weights")
@@ -101,7 +101,7 @@ class DaskCloud:
 
     @property
     def mean(self) -> Array:
-        """Weighted mean (d,), about the centre of the second cloud."""
+        """Weighted mean (d,), about the center of the second cloud."""
         return self._sums[0] + self.units.offset
 
     @property
@@ -112,8 +112,8 @@ class DaskCloud:
     @property
     def covariance(self) -> Array:
         """Weighted covariance (d, d), divided by the total weight."""
-        about_centre = self._moments[-1, :-1]  # of this cloud, not of the second
-        return self._moments[:-1, :-1] - np.outer(about_centre, about_centre)  # E zz' - Ez Ez'
+        about_center = self._moments[-1, :-1]  # of this cloud, not of the second
+        return self._moments[:-1, :-1] - np.outer(about_center, about_center)  # E zz' - Ez Ez'
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class DaskClouds:
 
     @classmethod
     def of(cls, x: Any, y: Any, weights: list[Any]) -> DaskClouds:
-        """Centre each cloud at the middle of its box, and scale both by one power of two."""
+        """Center each cloud at the middle of its box, and scale both by one power of two."""
         lazy = []
         for points, w in zip((x, y), weights, strict=True):
             mass = None if w is None else dask_arrays.as_vector(w, points, "weights")
@@ -139,15 +139,15 @@ class DaskClouds:
         boxes = np.array(compute(*lazy))  # (2, 2, d)
         high, low = boxes[:, 0], -boxes[:, 1]
         dtype = np.float32 if x.dtype == y.dtype == np.float32 else np.float64
-        centres = (0.5 * high + 0.5 * low).astype(dtype).astype(np.float64)
-        if centres.shape[1] == 1:  # a distance on the line is exact: see `snapped`
-            centres[:] = 0.0
-        half_gap = 0.5 * centres[0] - 0.5 * centres[1]  # halves, as the gap may be out of range
-        reach = [(high - centres).max(), (centres - low).max(), np.abs(half_gap).max()]
+        centers = (0.5 * high + 0.5 * low).astype(dtype).astype(np.float64)
+        if centers.shape[1] == 1:  # a distance on the line is exact: see `snapped`
+            centers[:] = 0.0
+        half_gap = 0.5 * centers[0] - 0.5 * centers[1]  # halves, as the gap may be out of range
+        reach = [(high - centers).max(), (centers - low).max(), np.abs(half_gap).max()]
         exponent = unit_exponent(float(max(reach)))
         offset = np.ldexp(half_gap, 1 - exponent)
-        first = Units(centres[0], exponent, offset, dtype)
-        second = Units(centres[1], exponent, np.zeros_like(offset), dtype)
+        first = Units(centers[0], exponent, offset, dtype)
+        second = Units(centers[1], exponent, np.zeros_like(offset), dtype)
         return cls((DaskCloud(x, weights[0], first), DaskCloud(y, weights[1], second)), exponent)
 
 
@@ -164,7 +164,7 @@ class DaskCosts(PairOfClouds):
         x, y = self._sides
         row_bytes = (x.size + y.size) * np.dtype(x.units.dtype).itemsize
         per_task = max(_TASK_BYTES // row_bytes, 1)  # directions that one task sorts
-        per_pass = max(_PASS_BYTES // (row_bytes * per_task), 1) * per_task  # that one read serves
+        per_pass = max(_PASS_BYTES // (row_bytes * per_task), 1) * per_task  # directions a read
         blocks = [side.X.to_delayed().ravel() for side in (x, y)]
         weights = [None if s.weights is None else dask.delayed(s.weights) for s in (x, y)]
         project, sort = dask.delayed(_project), dask.delayed(_couple)

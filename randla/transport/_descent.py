@@ -24,27 +24,27 @@ Callback: TypeAlias = Callable[[int, Array, float, float], Any]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SlicedWassersteinFlow(DirectionsResult):
-    """Where a cloud has moved, and how its distance to the target fell.
+    """The path of a cloud under descent, and its distance to the target at each step.
 
     Attributes
     ----------
     points : (n, d) ndarray
-        After the last step.
+        The points after the last step.
     trace : (n_steps,) ndarray
-        Before each step that was taken: :math:`SW_2` to the target (flow), or the square root of
-        the weighted sum of the squares (barycenter).
+        Before each step: :math:`SW_2` to the target (flow), or the square root of the weighted sum
+        of the squares (barycenter).
     trace_standard_error : (n_steps,) ndarray
-        Of `trace`, from the random directions of that step.
+        Standard error of `trace`, due to the random directions of that step.
     degrees_of_freedom : float
-        Of the Student t law by which `trace` errs: seven where eight blocks of orthogonal
-        directions are drawn a step, as by default; inf if there is no error.
+        Degrees of freedom of the Student t law of the errors of `trace`: seven if each step draws
+        eight blocks of orthogonal directions, as by default; inf if there is no error.
     n_projections : int
-        Directions of each step.
+        Number of directions in each step.
     snapshots : (k, n, d) ndarray or None
-        The points at k moments from the start to the end, or to where the callback ended it; None
-        if they were not asked for.
+        The points at k times from the start to the end, or to where the callback stopped; None if
+        they were not requested.
     snapshot_steps : (k,) ndarray or None
-        How many steps had been taken at each, those before `first_step` included.
+        Number of steps before each snapshot, including those before `first_step`.
     """
 
     points: Array
@@ -62,14 +62,14 @@ class SlicedWassersteinFlow(DirectionsResult):
         return np.maximum(low, 0.0), high
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw `trace` over the steps, with its interval of 95 per cent.
+        """Plot `trace` against the steps, with its 95 percent interval.
 
         Needs matplotlib.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------
@@ -86,8 +86,8 @@ class SlicedWassersteinFlow(DirectionsResult):
 def step_keys(rng: Any, first_step: int) -> Iterator[np.uint64]:
     """Keys of the steps from number `first_step` on: the numbers that `rng` draws, one a step.
 
-    A seed starts anew in every call, so that the steps before are passed over; a Generator stands
-    where the calls before have left it.
+    A seed starts again in every call, so that earlier steps are skipped; a Generator continues from
+    where earlier calls left it.
     """
     generator: Any = as_generator(rng)
     if not isinstance(rng, (np.random.Generator, np.random.BitGenerator, np.random.RandomState)):
@@ -104,7 +104,7 @@ class Weighted(NamedTuple):
 
 @dataclass(frozen=True)
 class Watch:
-    """What is seen of a descent on the way."""
+    """Observation of a descent in progress."""
 
     first_step: int
     callback: Callback | None
@@ -127,11 +127,11 @@ class Watch:
         return cls(first_step, callback, as_count(every, "every"), moments)
 
     def stops(self, k: int, points: Array, cost: MeanCost) -> bool:
-        """Call back after step k of this call; whether the answer is to stop."""
+        """Call back after step k of this call; returns whether to stop."""
         step = self.first_step + k
         if self.callback is None or (step + 1) % self.every:
             return False
-        shown = points.copy()  # so that it may be kept while the points move on
+        shown = points.copy()  # a copy, as the points move on
         shown.flags.writeable = False
         power, error = float(cost.powers(cost.mean)), float(cost.powers(cost.error))
         answer = self.callback(step, shown, power, error)
@@ -204,9 +204,9 @@ class Descent:
     def _move(
         self, moving: Weighted, targets: list[Source], shares: list[float], design: Design
     ) -> MeanCost:
-        """Take one step, in place; its arrays of the size of the clouds do not outlive it.
+        """Take one step, in place; its temporary arrays of the size of the clouds are freed.
 
-        Returns the cost before.
+        Returns the cost before the step.
         """
         clouds = prepare([Source(*moving), *targets])
         own, *others = clouds.items

@@ -1,4 +1,4 @@
-"""Estimating the mean projected cost of a pair of clouds: choices, draws, and stops."""
+"""Estimating the mean projected cost of a pair of clouds: choices, draws, and stopping."""
 
 import math
 from dataclasses import dataclass, replace
@@ -48,7 +48,7 @@ class Tolerance:
         )
 
     def miss(self, result: SlicedWassersteinResult) -> float:
-        """Half-width of the interval over the tolerance: at most 1 if it is met."""
+        """Half-width of the interval over the tolerance: at most 1 if the tolerance is met."""
         low, high = result.confidence_interval(_CONFIDENCE)
         wanted = max(self.atol, self.rtol * result.value)
         half = 0.5 * (high - low)  # of the interval
@@ -69,7 +69,7 @@ class SlicedEstimator:
     # Choices -------------------------------------------------------------------------------------
 
     def controls(self, design: Design) -> Controls | None:
-        """The controls for a design: those asked for, or fewer where directions are too few."""
+        """The controls for a design: the requested ones, or fewer if directions are too few."""
         d, n, p = self.clouds.dim, design.n, self.p
         if isinstance(self._control, Controls):
             wanted: str | None = self._control.name
@@ -79,7 +79,7 @@ class SlicedEstimator:
         else:
             wanted, name = self._control, affordable(self._control, d, n, p)
         used = "none" if name is None else repr(name)
-        message = f"control_variate={wanted!r} needs more than {n} projections: {used}"
+        message = f"control_variate={wanted!r} needs more than {n} projections: using {used}"
         self._warning = message if name != wanted else None
         if name is None:
             return None
@@ -91,7 +91,7 @@ class SlicedEstimator:
     # Estimates -----------------------------------------------------------------------------------
 
     def draw(self, design: Design, known: "Draws | None" = None) -> "Draws":
-        """Costs and controls at the directions of a design, of which the first may be known."""
+        """Costs and controls at the directions of a design, the first of which may be known."""
         controls, block, n = self.controls(design), design.block, design.n
         k, reads = (0, False) if controls is None else (controls.k, controls.reads_variances)
         draws = Draws(
@@ -107,7 +107,7 @@ class SlicedEstimator:
                 draws.costs[rows] = self.costs(theta, variances)
             if controls is not None:
                 column = controls.evaluate(theta, variances)
-                draws.columns[rows] = column.centred
+                draws.columns[rows] = column.centered
                 np.maximum(draws.sizes, column.sizes, out=draws.sizes)
         return draws
 
@@ -121,7 +121,7 @@ class SlicedEstimator:
         return self._result(None, None, plain_mean(f), f, f)
 
     def final(self, result: SlicedWassersteinResult) -> SlicedWassersteinResult:
-        """Return the result, and warn if controls were asked for but not used."""
+        """Return the result, and warn if controls were requested but not used."""
         if self._warning is not None:
             warn_caller(self._warning, FewProjectionsWarning)
         return result
@@ -141,7 +141,7 @@ class SlicedEstimator:
             adjusted = f - draws.columns @ fitted.coefficients
             return self._result(design, controls, fitted, f, adjusted)
         if not is_auto:
-            self._warning = "control_variate is collinear without some of the directions: none"
+            self._warning = "control_variate is collinear without some of the directions: not used"
         return self._result(design, None, fitted, f, f)
 
     def _result(
@@ -222,7 +222,7 @@ class SlicedEstimator:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Costs (L,) at some directions, and the controls there: their centred columns (L, k), sizes
+    """Costs (L,) at some directions, and the controls there: their centered columns (L, k), sizes
     (k,) as in `Columns`; variances (2, L) of the projections, (2, 0) if the controls need none.
     """
 
@@ -233,13 +233,13 @@ class Draws:
     variances: Array
 
     def take(self, known: "Draws") -> tuple[int, int]:
-        """Enter what is known of the first directions; of how many costs and columns are."""
+        """Enter the known values at the first directions; of how many costs and columns."""
         n = len(known.costs)
         if self.variances.shape[1] > known.variances.shape[1] == 0:
             return 0, 0
         self.costs[:n] = known.costs
         self.variances[:, :n] = known.variances[:, : self.variances.shape[1]]
-        if self.controls is not known.controls:  # "auto" now affords more
+        if self.controls is not known.controls:  # "auto" now uses more
             return n, 0
         self.columns[:n], self.sizes[:] = known.columns, known.sizes
         return n, n

@@ -42,16 +42,16 @@ def sliced_wasserstein_flow(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Move a cloud towards another by descent on the sliced Wasserstein distance :math:`SW_2^2`.
+    r"""Move a cloud toward another by descent on the sliced Wasserstein distance :math:`SW_2^2`.
 
     .. math::
 
         x_i \leftarrow x_i - \eta \frac{d}{2 a_i} \nabla_{x_i} SW_2^2(X, Y)
         = x_i + \eta d \, E[(T_i(\theta) - \theta^T x_i) \theta],
 
-    where :math:`T_i(\theta)` is the mean of the projected points of Y that :math:`x_i` is matched
-    with. In this unit :math:`\eta = 1` is the full step: it ends a translation in one step, and
-    with one frame of directions it is the iterative distribution transfer of [1]_.
+    where :math:`T_i(\theta)` is the mean of the projected points of Y that are matched with
+    :math:`x_i`. In this unit :math:`\eta = 1` is the full step: it completes a translation in one
+    step, and with one frame of directions it is the iterative distribution transfer of [1]_.
 
     Parameters
     ----------
@@ -60,29 +60,28 @@ def sliced_wasserstein_flow(
     Y : (m, d) array_like
         Target.
     a, b : (n,) and (m,) array_like, optional
-        Non-negative weights, scaled to sum 1. Points without weight stay.
+        Non-negative weights, scaled to sum 1. Points without weight do not move.
     n_steps : int, default 100
         Number of steps.
     step : float, default 1.0
         :math:`\eta`, positive and at most 2.
     n_projections : int, optional
-        Directions of each step, drawn anew; by default 64, or 8 d if that is more, but
+        Number of directions, drawn again in each step; by default 64, or 8 d if that is more, but
         at most 1024.
     directions : {"auto", "iid", "orthogonal", "rqmc"}
         As for `sliced_wasserstein_gradient`.
     first_step : int, default 0
-        Number of the first step. With the same seed, steps 0 to 9 and then, from the points where
-        they ended, ten with ``first_step=10`` are the same as twenty at once. A Generator moves
-        on by itself: there each call continues with the next step.
+        Number of the first step. With the same seed, steps 0 to 9 followed by ten steps with
+        ``first_step=10`` from the resulting points equal twenty steps at once. A Generator keeps
+        its own position: each call continues with the next step.
     callback : callable, optional
         ``callback(step, points, power, standard_error)`` after a step: its number, the points
-        (read-only), and what `trace` tells of it: the distance before the step, squared, and the
-        error of that. True ends the descent.
+        (read-only), the squared distance before the step (see `trace`), and its error. If it
+        returns True the descent ends.
     every : int, default 1
-        Call back after each step whose number plus one is a multiple of this.
+        Call back after each step whose number plus one is a multiple of `every`.
     snapshots : int, optional
-        Keep so many copies of the points, at even distances from the start to the end; at
-        least 2.
+        Number of copies of the points to keep, evenly spaced from the start to the end; at least 2.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same path for any number of threads.
     progress : bool, default False
@@ -100,17 +99,17 @@ def sliced_wasserstein_flow(
 
     See Also
     --------
-    sliced_wasserstein_gradient : The gradient alone, for steps of another kind.
-    sliced_wasserstein_barycenter : Descent towards several clouds.
+    sliced_wasserstein_gradient : the gradient alone, for other kinds of steps.
+    sliced_wasserstein_barycenter : descent toward several clouds.
 
     Notes
     -----
-    Each step is one `sliced_wasserstein_gradient` in work. Memory beyond the input is that of a
-    gradient and two copies of the clouds.
+    Each step costs as much as one `sliced_wasserstein_gradient`. Memory beyond the input is that of
+    a gradient and two copies of the clouds.
 
     References
     ----------
-    .. [1] Pitie, Kokaram and Dahyot, "Automated colour grading using colour distribution
+    .. [1] Pitie, Kokaram and Dahyot, "Automated color grading using color distribution
        transfer", Comput. Vis. Image Underst. 107 (2007), 123-137.
     .. [2] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
        measures", J. Math. Imaging Vis. 51 (2015), 22-45.
@@ -152,14 +151,14 @@ def sliced_wasserstein_barycenter(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Cloud of points that minimises the weighted sum of :math:`SW_2^2` to several clouds.
+    r"""Cloud of points that minimizes the weighted sum of :math:`SW_2^2` to several clouds.
 
     .. math::
 
         \min_X \sum_k \lambda_k SW_2^2(X, Y_k), \qquad
         x_i \leftarrow x_i + \eta d \sum_k \lambda_k E[(T_i^k(\theta) - \theta^T x_i) \theta].
 
-    The sum is not convex in X: the result is a point of rest, or near one, not a certified
+    The sum is not convex in X: the result is at or near a stationary point, not a certified
     minimum.
 
     Parameters
@@ -169,24 +168,24 @@ def sliced_wasserstein_barycenter(
     weights : (K,) array_like, optional
         :math:`\lambda`, non-negative, scaled to sum 1. Equal by default.
     n_points : int, optional
-        Points of the barycenter; by default as many as `point_weights` has, or the largest cloud.
+        Points of the barycenter; by default as many as in `point_weights`, or in the largest cloud.
     start : (n, d) array_like, optional
-        Where to start. By default normal points with the weighted mean of the means and of the
+        Initial points. By default normal points with the weighted mean of the means and of the
         covariances of the clouds.
     point_weights : (n,) array_like, optional
         Non-negative weights of the points of the barycenter, scaled to sum 1; equal by default.
-        Points without weight stay.
+        Points without weight do not move.
     n_steps : int, default 100
         Number of steps.
     step : float, default 1.0
         :math:`\eta`, positive and at most 2.
     n_projections : int, optional
-        Directions of each step, drawn anew; by default 64, or 8 d if that is more, but
+        Number of directions, drawn again in each step; by default 64, or 8 d if that is more, but
         at most 1024.
     directions : {"auto", "iid", "orthogonal", "rqmc"}
         As for `sliced_wasserstein_gradient`.
     first_step, callback, every, snapshots
-        As for `sliced_wasserstein_flow`; steps from `first_step` on need their `start`.
+        As for `sliced_wasserstein_flow`; a `first_step` above zero requires `start`.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same points for any number of threads.
     progress : bool, default False
@@ -204,7 +203,7 @@ def sliced_wasserstein_barycenter(
 
     See Also
     --------
-    sliced_wasserstein_flow : Descent towards one cloud.
+    sliced_wasserstein_flow : descent toward one cloud.
 
     References
     ----------
@@ -242,7 +241,7 @@ def sliced_wasserstein_barycenter(
         n = max(map(len, ys)) if w is None else len(w)
     w = as_weights_or_none(w, n, "point_weights")
     keys = step_keys(rng, watch.first_step)
-    targets = [Source(y, None) for y in ys]  # their statistics are found once
+    targets = [Source(y, None) for y in ys]  # their statistics are computed once
     if start is None:
         key = next(keys)
         x, keys = _gaussian_start(targets, shares, n, child_key(key, 0)), chain([key], keys)
@@ -260,7 +259,7 @@ def _gaussian_start(ys: list[Source], shares: Array, n: int, key: np.uint64) -> 
             eigenvalues, V = np.linalg.eigh(cloud.covariance)
             root = V * np.sqrt(np.maximum(eigenvalues, 0.0))  # V diag(lambda)^(1/2): root root' = S
         else:  # a root of the covariance that needs no array of d^2 numbers
-            offset = (cloud.mean - cloud.centre)[:, None]
+            offset = (cloud.mean - cloud.center)[:, None]
             root = (cloud.points[:d] - offset) / math.sqrt(cloud.size)  # (d, n)
         points += math.sqrt(share) * rng.standard_normal((n, root.shape[1])) @ root.T
     return clouds.from_common_units(points)

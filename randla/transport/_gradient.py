@@ -39,25 +39,25 @@ class SlicedWassersteinGradient(Drawn, DirectionsResult):
     power : float
         :math:`SW_p^p`.
     power_standard_error : float or None
-        Of `power`; None for directions given as an array.
+        Standard error of `power`; None for directions given as an array.
     gradient : (n, d) ndarray
-        Of `power` with respect to the points X, or (m, d) with respect to Y for ``wrt="Y"``; zero
-        rows for points without weight.
+        Gradient of `power` with respect to the points X, or (m, d) with respect to Y for
+        ``wrt="Y"``; zero rows for points without weight.
     standard_error : ndarray or None
-        Of `gradient`.
+        Standard error of `gradient`.
     degrees_of_freedom : float or None
-        Of all errors: number of independent blocks of directions, minus one.
+        Degrees of freedom of all errors: number of independent blocks of directions, minus one.
     n_projections : int
     directions : str
         "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
     gradient_Y, standard_error_Y : (m, d) ndarray or None
-        With respect to the points Y, for ``wrt="both"``.
+        The same with respect to the points Y, for ``wrt="both"``.
     weight_gradient, weight_gradient_Y : (n,) and (m,) ndarray or None
-        Of `power` with respect to the weights, scaled to sum 1, for ``weights=True``: the
-        derivative for mass that comes to a point from all points in proportion to their weights,
-        so that its weighted mean is zero. Zero for points without weight.
+        Gradient of `power` with respect to the weights, scaled to sum 1, for ``weights=True``: the
+        derivative for mass that moves to a point from all points in proportion to their weights, so
+        that its weighted mean is zero. Zero for points without weight.
     weight_standard_error, weight_standard_error_Y : ndarray or None
-        Of these.
+        Standard errors of the weight gradients.
     """
 
     value: float
@@ -87,9 +87,9 @@ class SlicedWassersteinGradient(Drawn, DirectionsResult):
 
     @property
     def value_gradient(self) -> Array:
-        """Gradient of `value`: that of `power` times value^(1 - p) / p; zero where value is 0.
+        """Gradient of `value`: that of `power` times value^(1 - p) / p; zero if `value` is 0.
 
-        It has no unit of length, and stays in range where `gradient` leaves it.
+        It has no unit of length, and stays in range even if `gradient` does not.
         """
         return self._slopes * self._to_value
 
@@ -130,18 +130,18 @@ def sliced_wasserstein_gradient(
     p : float, default 2
         Order, from 1 to 1000. At p = 1 and at ties the gradient is one of several.
     n_projections : int, optional
-        Number of directions, at least 2; by default 256, or 8 d if that is more, but at most
-        1024. Designs with blocks round it up.
+        Number of directions, at least 2; by default 256, or 8 d if that is more, but at most 1024.
+        Designs with blocks round it up.
     directions : str or (L, d) array_like, default "auto"
         As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2, and for d = 3 from 64 directions,
-        otherwise "orthogonal": the variance of a gradient comes from :math:`\theta \theta^T`,
-        whose mean over a frame is exact. At p = 2 the other designs use the same fact through a
-        linear control. Below 16 directions "auto" is "iid".
+        otherwise "orthogonal": the variance of a gradient comes from :math:`\theta \theta^T`, whose
+        mean over a frame is exact. At p = 2 the other designs use the same fact through a linear
+        control. Below 16 directions "auto" is "iid".
     wrt : {"X", "Y", "both"}, default "X"
-        The points to derive by. "both" costs one sort more than the one pass of each.
+        The points to differentiate by. "both" costs one sort more than a pass for either one.
     weights : bool, default False
-        Derive by the weights of both clouds as well (at ties of levels, as between samples of equal
-        size, the mean of the two one-sided derivatives).
+        Also differentiate by the weights of both clouds (at ties of levels, as between samples of
+        equal size, the mean of the two one-sided derivatives).
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same numbers for any number of threads.
     progress : bool, default False
@@ -150,8 +150,8 @@ def sliced_wasserstein_gradient(
     Returns
     -------
     SlicedWassersteinGradient
-        `value`, `power`, `gradient` of the power, and its `standard_error`; and those of Y and of
-        the weights if they were asked for.
+        `value`, `power`, `gradient` of the power, and its `standard_error`; also those of Y and of
+        the weights if requested.
 
     Raises
     ------
@@ -160,15 +160,15 @@ def sliced_wasserstein_gradient(
 
     See Also
     --------
-    sliced_wasserstein : The distance, with control variates.
-    sliced_wasserstein_flow : Moves a cloud along the gradient.
+    sliced_wasserstein : the distance, with control variates.
+    sliced_wasserstein_flow : moves a cloud along the gradient.
 
     Notes
     -----
-    Work is that of `sliced_wasserstein` with a sort that carries the permutation, and O(L n d) for
-    the sums. Memory beyond the input is 16 MiB or one block of L' rows of n numbers, four arrays of
-    the size of X (six if some points have no weight; the same for Y if it is asked for), and in up
-    to 64 dimensions a centred copy of the clouds.
+    The work is that of `sliced_wasserstein` with a sort that carries the permutation, and O(L n d)
+    for the sums. Memory beyond the input is 16 MiB or one block of L' rows of n numbers, four
+    arrays of the size of X (six if some points have no weight; the same for Y if requested), and in
+    up to 64 dimensions a centered copy of the clouds.
 
     References
     ----------
@@ -200,9 +200,9 @@ def sliced_wasserstein_gradient(
     x, y = clouds.items
     unit = 1.0
     if 2.0 * p > SAFE_POWER:  # the squares of slopes
-        # directions of the user may begin with those of the smallest costs
+        # the user's directions may begin with those of the smallest costs
         n_first = design.n if design.kind == "array" else min(design.n, 1024)
-        theta = design.rows(0, n_first)  # to choose a unit by
+        theta = design.rows(0, n_first)  # to choose a unit
         unit = 1.0 / (float(ProjectedCosts(x, y, p).distances(theta).max()) or 1.0)
     slopes = PairSlopes(x, y, p, points=wrt, weights=weights, unit=unit)
     costs, gradients, of_weights = slopes(design, progress)
@@ -211,7 +211,7 @@ def sliced_wasserstein_gradient(
     kept = {"X": x.kept, "Y": y.kept}
 
     def complete(name: str, estimate: Estimate | None) -> tuple[Any, Any]:
-        """With zeros for points without weight; no error on directions of the user."""
+        """With zeros for points without weight; no error for the user's directions."""
         if estimate is None:
             return None, None
         full, errors = (_with_zeros(rows, kept[name], sizes[name]) for rows in estimate)

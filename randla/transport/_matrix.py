@@ -32,30 +32,30 @@ from randla.transport._projections.pair_costs import PairCosts
 from randla.transport._projections.projector import SAFE_POWER
 from randla.transport._result import DirectionsResult, Drawn, MeanCost
 
-_ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB
+_ROUND_COSTS = 1 << 21  # costs held at a time without controls: 16 MiB
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SlicedWassersteinMatrix(Drawn, DirectionsResult):
     """Sliced Wasserstein distances of all pairs of K clouds, on common directions.
 
-    The errors are those of the random directions, given the clouds; as the directions are common,
-    those of different pairs are dependent.
+    The errors are those of the random directions, given the clouds; as all pairs share the
+    directions, their errors are dependent.
 
     Attributes
     ----------
     values : (K, K) ndarray
         :math:`SW_p`, symmetric, zero on the diagonal.
     standard_errors : (K, K) ndarray or None
-        Of `values`, to first order; inf where controls made a power negative (see
+        Standard errors of `values`, to first order; inf if controls made a power negative (see
         `power_standard_errors`). None for directions given as an array.
     powers : (K, K) ndarray
-        :math:`SW_p^p`. Without control variates ``-powers`` is conditionally positive definite at
-        p = 1 and 2, so that ``exp(-c * powers)`` is a kernel.
+        :math:`SW_p^p`. Without control variates ``-powers`` is conditionally positive definite at p
+        = 1 and 2, so that ``exp(-c * powers)`` is a kernel.
     power_standard_errors : (K, K) ndarray or None
-        Of `powers`.
+        Standard errors of `powers`.
     degrees_of_freedom : float or None
-        Of the errors of the pair that has the fewest. The intervals take those of each pair.
+        Least degrees of freedom of the errors of all pairs. Each interval uses those of its pair.
     n_projections : int
     control_variate : str or None
         The family that was used.
@@ -95,8 +95,8 @@ def sliced_wasserstein_matrix(
     Each cloud is projected and sorted once for each direction, K sorts instead of K (K - 1), and
     all pairs use the same directions. So at p = 2 the matrix of squares, a mean of squared
     distances between quantile functions, is conditionally negative definite for any number of
-    directions, and kernels made of it are positive definite. Control variates work on each pair
-    by itself: they take away most of the error, and with it, slightly, this property.
+    directions, and kernels made from it are positive definite. Control variates are applied to each
+    pair separately: they remove most of the error, but this property then holds only approximately.
 
     Parameters
     ----------
@@ -107,13 +107,14 @@ def sliced_wasserstein_matrix(
     p : float, default 2
         Order, from 1 to 16.
     n_projections : int, optional
-        Number of directions, at least 2; by default 256, or 8 d if that is more, but at most
-        1024. Designs with blocks round it up.
+        Number of directions, at least 2; by default 256, or 8 d if that is more, but at most 1024.
+        Designs with blocks round it up.
     control_variate : str, pair or None, default None
-        As for `sliced_wasserstein`, where "auto" is the default and where it is explained how many
-        directions each needs. Too few for a family asked for by name are an error here. A pair of
-        a function and its means serves all pairs of clouds. "auto" is one family for all pairs,
-        but the plain mean of a pair where that shows less than half of the error.
+        As for `sliced_wasserstein`, where "auto" is the default; its documentation lists how many
+        directions each family needs. Too few directions for a family given by name are an error
+        here. A pair of a function and its means is used for all pairs of clouds. "auto" is one
+        family for all pairs; a pair whose plain mean has less than half the error uses the plain
+        mean.
     directions : str or (L, d) array_like, default "auto"
         As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2, and for d = 3 from 64 directions,
         otherwise "orthogonal"; below 16 directions "iid".
@@ -134,18 +135,18 @@ def sliced_wasserstein_matrix(
 
     See Also
     --------
-    sliced_wasserstein : One pair.
+    sliced_wasserstein : one pair.
 
     Notes
     -----
-    Work is O(L (N d + N log N + K N)) for N points in all. Memory beyond the input is some rows of
-    N numbers for each thread, 16 MiB (with control variates 4 L K^2 bytes, and 8 K d^2 for the
-    covariances that "quartic", "bures" and "full" need; of fewer points than dimensions 8 (n + m)^2
-    and 8 (n + m) d in their place), and in up to 64 dimensions a centred copy of the clouds.
+    The work is O(L (N d + N log N + K N)) for N points in all. Memory beyond the input is a few
+    rows of N numbers for each thread, 16 MiB (with control variates 4 L K^2 bytes, and 8 K d^2 for
+    the covariances that "quartic", "bures" and "full" need; with fewer points than dimensions 8 (n
+    + m)^2 and 8 (n + m) d instead), and in up to 64 dimensions a centered copy of the clouds.
 
     References
     ----------
-    .. [1] Kolouri, Zou and Rohde, "Sliced Wasserstein kernels for probability distributions",
+    .. [1] Kolori, Zou and Rohde, "Sliced Wasserstein kernels for probability distributions",
        CVPR (2016), 5258-5267.
 
     Examples
@@ -185,13 +186,13 @@ def sliced_wasserstein_matrix(
         """Enter means, errors and degrees of freedom, and the units of length of the means."""
         if pairs.pairs:
             which = tuple(members[np.array(pairs.pairs).T])
-            exponents[which] = common.exponent  # groups have units of their own
+            exponents[which] = common.exponent  # groups have different units
             if control is None:
                 tables[:, *which] = _plain(pairs, design)
             else:
                 tables[:, *which] = _controlled(pairs, design, control, limit, progress)
         for group in pairs.groups:
-            inner = members[group]  # pairs that are small by the standard of all
+            inner = members[group]  # pairs that are small compared with all
             own = prepare([sources[k] for k in inner])
             fill(inner, own, PairCosts(own, p))
 
@@ -262,7 +263,7 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
 def _plain(pairs: PairCosts, design: Design) -> tuple[Array, Array, Array]:
     """Means of the costs of all pairs and their errors over blocks, without controls."""
     L, block, n_pairs = design.n, design.block, len(pairs.pairs)
-    numbers = max(n_pairs, pairs.items[0].dim)  # held for each direction
+    numbers = max(n_pairs, pairs.items[0].dim)  # stored for each direction
     step = max(_ROUND_COSTS // (numbers * block), 1) * block
     pilot: Array | None = None
     total, square = np.zeros(n_pairs), np.zeros(n_pairs)
@@ -300,7 +301,7 @@ def _controlled(
                 columns = controls.evaluate(theta, variances[[i, j]])
             fitted, _ = fit_or_mean(
                 np.ascontiguousarray(f[:, column]),
-                columns.centred,
+                columns.centered,
                 columns.sizes,
                 controls.mean_errors,
                 limit=limit,

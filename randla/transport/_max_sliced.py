@@ -20,8 +20,8 @@ from randla.transport._projections.costs import ProjectedCosts
 from randla.transport._projections.projector import SAFE_POWER
 from randla.transport._projections.slopes import ProjectedSlopes
 
-_CANDIDATES = 256  # random directions of which the best are starts
-_STEPS = 2.0 ** np.arange(-6.0, 3.0)  # lengths tried along the gradient, of the last one
+_CANDIDATES = 256  # random directions; the best of them are starts
+_STEPS = 2.0 ** np.arange(-6.0, 3.0)  # lengths tried along the gradient, relative to the last one
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,13 +32,13 @@ class MaxSlicedWasserstein(Result):
     ----------
     value : float
         :math:`W_p` of the projections on `direction`: a lower bound on the maximum over all
-        directions, and no more, as the maximum of a function with many hills is not certified.
+        directions. The maximum itself is not certified, as the function has many local maxima.
     direction : (d,) ndarray
         Unit vector, the first non-zero coordinate positive.
     is_lower_bound : bool
-        True, unless d = 1, where the value is exact.
+        True, unless d = 1, when the value is exact.
     n_iterations : int
-        Steps of all ascents.
+        Total number of steps of all ascents.
     converged : bool
         Whether the best ascent ended because no step gained more than `rtol`.
     """
@@ -74,10 +74,10 @@ def max_sliced_wasserstein(
 
         \max_{|\theta| = 1} W_p(\theta_\# \mu, \theta_\# \nu).
 
-    Ascent along the gradient on the sphere, with the length of each step chosen among several,
-    from the best of 256 random directions, the difference of the means, and the extreme
-    eigenvectors of the two covariances relative to each other and of their difference. The
-    function is not concave: the result is a **lower bound**.
+    Ascent along the gradient on the sphere, with the length of each step chosen among several, from
+    the best of 256 random directions, the difference of the means, and the extreme eigenvectors of
+    the two covariances relative to each other and of their difference. The function is not concave:
+    the result is a **lower bound**.
 
     Parameters
     ----------
@@ -90,11 +90,11 @@ def max_sliced_wasserstein(
     p : float, default 2
         Order, from 1 to 16.
     n_starts : int, default 8
-        Random directions to start from, the best of 256, besides the five others.
+        Number of random starts, the best of 256 directions, in addition to the five others.
     rtol : float, default 1e-8
         An ascent ends when a step gains less than this, relative to the power.
     max_iterations : int, default 200
-        Steps of each ascent at most.
+        Maximum number of steps of each ascent.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result for any number of threads.
     progress : bool, default False
@@ -112,12 +112,12 @@ def max_sliced_wasserstein(
 
     See Also
     --------
-    sliced_wasserstein : The mean over directions.
+    sliced_wasserstein : the mean over directions.
 
     Notes
     -----
     A step of an ascent is a gradient and a few distances: O((n + m) (d + log(n + m))), up to
-    `max_iterations` of them for each of `n_starts` + 5 starts. Memory beyond the input is that of
+    `max_iterations` steps for each of `n_starts` + 5 starts. Memory beyond the input is that of
     `sliced_wasserstein_gradient`.
 
     References
@@ -167,7 +167,7 @@ def _moment_starts(x: Cloud, y: Cloud) -> Array:
     S1, S2 = moments.first, moments.second
     r = len(S1)
     reach = max(x.reach, y.reach)
-    # above the rounding of the covariances, which is all of them where one point has all the weight
+    # above the rounding of the covariances, which are all rounding if one point has all the weight
     variance = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
     floor = 1e-6 * variance * np.eye(r)  # of both covariances, so that they can be inverted
     relative = eigh(S1 + floor, S2 + floor)[1]  # S_1 v = lambda S_2 v: extreme ratios q_1 / q_2
@@ -210,11 +210,11 @@ class _Ascent:
             better = gained > 0.0
             moved = active[better]
             theta[moved] = tried[rows, choice][better]
-            lengths[active] = np.minimum(steps[rows, choice], 1.0)  # where to look next time
+            lengths[active] = np.minimum(steps[rows, choice], 1.0)  # where to search next time
             lengths[active[~better]] *= 2.0**-6  # all steps were too long
             f[moved] = costs[rows, choice][better]
             done[active] = (gained <= rtol * f[active]) & (better | (lengths[active] < 1e-9))
-            done[active[norm == 0.0]] = True  # a point of rest
+            done[active[norm == 0.0]] = True  # a stationary point
             bar(int(done.sum()))
         return theta, f, n_iterations, done
 
@@ -225,7 +225,7 @@ class _Ascent:
         for cloud, slopes in zip((self._x, self._y), self._slopes, strict=True):
             R = slopes.rows(design.rows(0, design.n))  # (L, n): df / d(theta' x_i)
             out += R @ cloud.points[:d].T.astype(np.float64)  # sum_i r_i (x_i - c)
-            out += R.sum(axis=1)[:, None] * cloud.centre  # and what the centre adds
+            out += R.sum(axis=1)[:, None] * cloud.center  # and the contribution of the center
         return _tangential(out, theta)
 
 

@@ -29,7 +29,7 @@ def wasserstein_1d(
     p: float = 2,
     progress: bool = False,
 ) -> Any:
-    r"""Wasserstein distance of samples on the line, exact, for many pairs at a time.
+    r"""Wasserstein distance of samples on the line, exact, for many pairs at once.
 
     .. math::
 
@@ -47,7 +47,7 @@ def wasserstein_1d(
         Points of the second sample; leading axes broadcast against those of x.
     a, b : (n,) or (..., n), and (m,) or (..., m) array_like, optional
         Non-negative weights, one for all rows or of the shape of x (of y); scaled to sum 1 in each
-        row. Below 1e-19 of the sum they count as zero. Uniform by default.
+        row. Weights below 1e-19 of the sum count as zero. Uniform by default.
     p : float, default 2
         Order, at least 1 (at most 1000).
     progress : bool, default False
@@ -65,16 +65,16 @@ def wasserstein_1d(
 
     See Also
     --------
-    sliced_wasserstein : Mean over projections of clouds in more dimensions.
+    sliced_wasserstein : mean over projections of clouds in more dimensions.
 
     Notes
     -----
-    Each row is sorted and walked once: O((n + m) log(n + m)) in theory, a few nanoseconds a number
-    in practice. Equal weights, and those in the ratio of whole numbers of sum up to a million, are
-    matched in integers, so that no rounding decides which points meet. Other weights are rounded,
-    to about 1e-16 of their sum, and :math:`W_p^p` errs by as much times the p-th power of a gap
-    between points: equal measures whose weights were rounded apart may come out at 1e-8 of a gap
-    at p = 2, and at 1e-2 at p = 8.
+    Each row is sorted and traversed once: O((n + m) log(n + m)) in theory, a few nanoseconds a
+    number in practice. Equal weights, and weights in the ratio of whole numbers with a sum up to
+    one million, are matched in integers, so that rounding does not decide which points meet. Other
+    weights are rounded, to about 1e-16 of their sum, and the error of :math:`W_p^p` is that times
+    the p-th power of a gap between points: for equal measures whose weights were rounded
+    differently, the result may be 1e-8 of a gap at p = 2, and 1e-2 at p = 8.
 
     References
     ----------
@@ -160,12 +160,12 @@ def _distances(rows: list[NDArray[Any]], weights: list[NDArray[Any] | None], p: 
 def _sides(
     parts: list[tuple[NDArray[Any], NDArray[Any] | None]], dtype: np.dtype[Any], weighted: bool
 ) -> tuple[Side, Side, NDArray[np.int32], Array]:
-    """Both sides scaled, centred and sorted; the exponent of the unit and the shift of each row."""
+    """Both sides scaled, centered, sorted; the exponent of the unit and the shift of each row."""
     rows = [x for x, _ in parts]
     k, sorting = len(rows[0]), SortArrays.of(max(x.shape[1] for x in rows), dtype)
     largest = [np.maximum(x.max(axis=1), -x.min(axis=1)) for x in rows]  # coordinate of each row
     exponents = np.frexp(np.maximum(*largest).astype(np.float64))[1]
-    sides, centres = [], []
+    sides, centers = [], []
     for x, w in parts:
         n = x.shape[1]
         side = Side(k, n, sorting, _units(w, n) if weighted else None)
@@ -175,14 +175,14 @@ def _sides(
             np.copyto(side.values, first[:, None], where=w == 0)
         low, high = (side.values.min(axis=1), side.values.max(axis=1))
         mean = side.values.mean(axis=1, dtype=np.float64)
-        centre, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype, True)
-        side.values -= centre.astype(dtype)[:, None]  # exact, see `snapped`
+        center, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype, True)
+        side.values -= center.astype(dtype)[:, None]  # exact, see `snapped`
         sides.append(side)
-        centres.append(centre)
-    shifts = centres[0] - centres[1]  # what coupling must add to u - v
-    # far from the origin what is left may be small: scale again
+        centers.append(center)
+    shifts = centers[0] - centers[1]  # the shift that coupling must add to u - v
+    # far from the origin the remainder may be small: scale again
     reach = np.maximum.reduce([np.abs(shifts), *(np.abs(s.values).max(axis=1) for s in sides)])
-    again = np.frexp(reach)[1]  # at most zero: points lie closer to their centres
+    again = np.frexp(reach)[1]  # at most zero: points lie closer to their centers
     for side in sides:
         times_power_of_two(side.values, -again[:, None], side.values)
         side.sort(k)
@@ -190,7 +190,7 @@ def _sides(
 
 
 def _units(w: Array | None, n: int) -> NDArray[np.int64]:
-    """Weights of k rows of n as integers, (k, n), or (1, n) if they are the same for all."""
+    """Weights of k rows of n as integers, (k, n), or (1, n) if they are equal for all rows."""
     table = np.ones((1, n)) if w is None else w[:1] if (w == w[0]).all() else w
     units = np.empty(table.shape, np.int64)
     for row, weights in enumerate(table):

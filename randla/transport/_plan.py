@@ -28,7 +28,7 @@ from randla.transport._projections.projector import (
 )
 from randla.transport._result import DirectionsResult, Drawn, MeanCost, directions_interval
 
-_ROUND_NUMBERS = 1 << 22  # of orders that are held at a time, and of entries of plans
+_ROUND_NUMBERS = 1 << 22  # of orders held at a time, and of entries of plans
 _PARTS, _PART_NUMBERS = 8, 1 << 22  # accumulators at most, and what they hold together
 
 
@@ -36,22 +36,22 @@ _PARTS, _PART_NUMBERS = 8, 1 << 22  # accumulators at most, and what they hold t
 class ExpectedSlicedPlan(Drawn, DirectionsResult):
     """The mean of the plans that are optimal between projections, with errors.
 
-    The errors are those of the random directions, given the clouds. `confidence_interval` is that
-    of `barycentric`, entry by entry.
+    The errors are those of the random directions, given the clouds. `confidence_interval` is for
+    `barycentric`, elementwise.
 
     Attributes
     ----------
     barycentric : (n, d) ndarray
-        Where each point of X goes: the mean of its matches in Y, a point of the convex hull of Y.
-        Points without weight stay.
+        The image of each point of X: the mean of its matches in Y, a point of the convex hull of Y.
+        Points without weight do not move.
     standard_error : (n, d) ndarray or None
-        Of `barycentric`; None for directions given as an array.
+        Standard error of `barycentric`; None for directions given as an array.
     cost : float
-        Of the plan: the mean over its matches of the p-th power of their distances. An upper bound
-        of :math:`W_p^p`.
+        Cost of the plan: the mean over its matches of the p-th power of their distances. An upper
+        bound of :math:`W_p^p`.
     cost_standard_error : float or None
     degrees_of_freedom : float or None
-        Of both errors: number of independent blocks of directions, minus one.
+        Degrees of freedom of both errors: number of independent blocks of directions, minus one.
     n_projections : int
     directions : str
         "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
@@ -80,8 +80,7 @@ class ExpectedSlicedPlan(Drawn, DirectionsResult):
     def plan(self) -> Any:
         """The plan, a SciPy sparse array (n, m): masses of sum one with the given marginals.
 
-        Made when it is asked for, by sorting once more: up to ``n_projections * (n + m - 1)``
-        entries.
+        Computed on first access, by sorting again: up to ``n_projections * (n + m - 1)`` entries.
         """
         return self._matches.plan(self._design)
 
@@ -110,9 +109,9 @@ def expected_sliced_plan(
         T(x_i) = \frac{1}{a_i} \sum_j \gamma_{ij} y_j, \qquad
         \mathrm{cost} = \sum_{ij} \gamma_{ij} |x_i - y_j|^p,
 
-    with :math:`\gamma_\theta` the plan that matches the points in the order of their projections
-    on a random direction :math:`\theta` [1]_. It costs sorts, and gives each point of X a place
-    among those of Y: for matching, interpolation and transfer of colours.
+    with :math:`\gamma_\theta` the plan that matches the points in the order of their projections on
+    a random direction :math:`\theta` [1]_. It only requires sorting, and maps each point of X to a
+    point among those of Y: for matching, interpolation and color transfer.
 
     Parameters
     ----------
@@ -125,8 +124,8 @@ def expected_sliced_plan(
     p : float, default 2
         Order of the cost, from 1 to 16; the plan does not depend on it.
     n_projections : int, optional
-        Number of directions, at least 2; by default 256, or 8 d if that is more, but at most
-        1024. Designs with blocks round it up.
+        Number of directions, at least 2; by default 256, or 8 d if that is more, but at most 1024.
+        Designs with blocks round it up.
     directions : str or (L, d) array_like, default "auto"
         As for `sliced_wasserstein_gradient`.
     rng : {None, int, SeedSequence, Generator}, optional
@@ -146,20 +145,20 @@ def expected_sliced_plan(
 
     See Also
     --------
-    sliced_wasserstein_flow : Moves the points of X onto those of Y.
+    sliced_wasserstein_flow : moves the points of X onto those of Y.
 
     Notes
     -----
-    The plan is a plan, but not the best: its cost is an upper bound of :math:`W_p^p`, and in many
-    dimensions it is close to that of matching at random, as a projection tells little there. Of
-    points with equal projections one order is taken.
+    The plan has the given marginals, but it is not optimal: its cost is an upper bound of
+    :math:`W_p^p`, and in many dimensions it is close to that of random matching, as a projection
+    carries little information there. Among points with equal projections one order is used.
 
-    Work is O(L (n + m) (d + log n)). Memory beyond the input is that of a gradient, and up to 25
-    arrays of the size of X, fewer where these are large.
+    The work is O(L (n + m) (d + log n)). Memory beyond the input is that of a gradient, and up to
+    25 arrays of the size of X, fewer if these are large.
 
     References
     ----------
-    .. [1] Liu, Diaz Martin, Bai, Shahbazi, Thorpe, Aldroubi and Kolouri, "Expected sliced transport
+    .. [1] Liu, Diaz Martin, Bai, Shahbazi, Thorpe, Aldroubi and Kolori, "Expected sliced transport
        plans", ICLR (2025), arXiv:2410.12176.
 
     Examples
@@ -188,7 +187,7 @@ def expected_sliced_plan(
     cost = MeanCost.of(fitted.estimate, error, freedom, p, clouds.exponent)
     times_power_of_two(errors, clouds.exponent, errors)
     return ExpectedSlicedPlan(
-        barycentric=_completed(clouds.from_common_units(mean + y.centre), given, x.kept),
+        barycentric=_completed(clouds.from_common_units(mean + y.center), given, x.kept),
         standard_error=None if is_given else _completed(errors, np.zeros(given.shape), x.kept),
         cost=float(cost.powers(cost.mean)),
         cost_standard_error=None if is_given else float(cost.powers(error)),
@@ -261,7 +260,7 @@ class _Matches:
     def _rounds(self, design: Design, progress: bool) -> Iterator[tuple[int, int]]:
         """Ranges of directions of whole blocks."""
         n_points = sum(cloud.size for cloud in self._clouds)
-        per_block = n_points * max(1, self._clouds[0].dim // 64) * design.block  # Ctrl-C is heard
+        per_block = n_points * max(1, self._clouds[0].dim // 64) * design.block  # for Ctrl-C
         step = max(_ROUND_NUMBERS // per_block, 1) * design.block
         with progress_bar(design.n, progress, "plans") as bar:
             for first in range(0, design.n, step):
@@ -272,13 +271,13 @@ class _Matches:
     # Means ---------------------------------------------------------------------------------------
 
     def _points(self) -> list[Array]:
-        """The points (n, d) and (m, d), both about the centre of y."""
+        """The points (n, d) and (m, d), both about the center of y."""
         x, y = self._clouds
         out = [np.empty((cloud.size, cloud.dim)) for cloud in (x, y)]
         for cloud, rows in zip(self._clouds, out, strict=True):
             for which, points in cloud.blocks():
                 rows[which] = points.T
-        out[0] += x.centre - y.centre
+        out[0] += x.center - y.center
         return out
 
     def means(self, design: Design, p: float, progress: bool) -> tuple[Array, Array, Array]:
@@ -328,7 +327,7 @@ class _Matches:
             i, j, mass = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
             at = [k if rows is None else rows[k] for k, rows in zip((i, j), kept, strict=True)]
             plan = plan + coo_array((mass / design.n, tuple(at)), shape=self._shape).tocsr()
-        plan.eliminate_zeros()  # steps of mass zero, where levels meet
+        plan.eliminate_zeros()  # steps of mass zero, at equal levels
         return plan
 
 

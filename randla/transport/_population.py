@@ -1,20 +1,20 @@
-"""How far are the laws that two clouds were drawn from? The error and the bias of samples.
+"""The distance of the laws that two clouds were drawn from: sampling error and bias.
 
-The cost of two samples, on each direction, has three faults as an estimate for the laws: it varies
-with the samples, it is too large on average, and there are only some directions.
+The cost of two samples, on each direction, differs from that of the laws for three reasons: it
+varies with the samples, it is too large on average, and there are finitely many directions.
 
-*Variance.* By the central limit theorem for p > 1 (del Barrio, Gonzalez Sanz and Loubes; the sliced
-one: del Barrio, Loubes and Rodriguez-Vitores, arXiv:2503.18831) the cost varies like the means of
-phi(X) and psi(Y), with phi and psi the means over the directions of the Kantorovich potentials. The
-square of an estimated mean over directions is too large by its own noise. The product of those from
-two halves of the directions, independent, is not.
+*Variance.* By the central limit theorem for p > 1 (del Barrio, Gonzalez Sanz and Loubes; for the
+sliced distance: del Barrio, Loubes and Rodriguez-Vitores, arXiv:2503.18831) the cost varies like
+the means of phi(X) and psi(Y), with phi and psi the means over the directions of the Kantorovich
+potentials. The square of an estimated mean over directions is too large by its own noise. The
+product of those from two independent halves of the directions is not.
 
 *Bias.* The cost is convex in the two measures. The second term of its expansion is an integral over
 products of quantile densities of the two samples, which are independent: products of spacings
-estimate it without bias (`fill_biases`). It is taken off on each direction.
+estimate it without bias (`fill_biases`). It is subtracted on each direction.
 
-Where the laws are (nearly) equal the potentials vanish and the rest of the expansion matters: the
-error then has a third of the bias, or the noise of the spacings if that is more.
+If the laws are (nearly) equal the potentials vanish and the rest of the expansion matters: the
+error then includes a third of the bias, or the noise of the spacings if that is larger.
 """
 
 import math
@@ -36,22 +36,22 @@ from randla.transport._result import MeanCost, SlicedWassersteinResult
 
 _LEAST_POINTS, _LEAST_POWER = 20, 1.5
 _LEAST_PROJECTIONS = 100
-_TIED, _NOISY = 0.1, 0.4  # equal neighbours, and noise over bias, from which there is a warning
-_ROUND_NUMBERS = 1 << 21  # potentials that are held at a time: 16 MiB
+_TIED, _NOISY = 0.1, 0.4  # equal neighbors, and noise over bias, above which there is a warning
+_ROUND_NUMBERS = 1 << 21  # potentials held at a time: 16 MiB
 _POINTS = 4096  # of a part of their sums
 
 
 class PopulationWarning(RandlaWarning):
-    """The error of two samples, as samples of their laws, may be wrong for these data."""
+    """The sampling error of two samples, relative to their laws, may be wrong for these data."""
 
 
 def projections_for(n: int, dim: int) -> int:
-    """Number of directions, for one that was asked for or the default."""
+    """Number of directions, as requested or by default."""
     return max(n, _LEAST_PROJECTIONS, 2 * dim)
 
 
 def require_samples(clouds: Any, p: float) -> None:
-    """Refuse what the theory, or what was tried of it, does not hold for."""
+    """Refuse cases that the theory, or its tests, do not cover."""
     if not isinstance(clouds, Clouds):
         raise ValueError("population=True needs X and Y in memory, got Dask arrays of many points")
     if not _LEAST_POWER <= p <= SAFE_POWER:
@@ -75,12 +75,12 @@ def effective_size(cloud: Cloud) -> float:
 
 
 class SampledCosts(ProjectedCosts):
-    """Costs that collect, for the directions of a design in order, what the laws need.
+    """Costs that collect, for the directions of a design in order, the sums for the laws.
 
     Attributes
     ----------
     factor : float
-        (1/n + 1/m) / 2, with effective sizes where there are weights.
+        (1/n + 1/m) / 2, with effective sizes if there are weights.
     """
 
     def __init__(self, x: Cloud, y: Cloud, p: float, design: Design) -> None:
@@ -91,7 +91,7 @@ class SampledCosts(ProjectedCosts):
         self._design, self._n_seen = design, 0
         n, m = effective_size(x), effective_size(y)
         self.factor, self._levels = 0.5 / n + 0.5 / m, math.floor(min(n, m) * (1.0 + 1e-12))
-        # two halves, of alternate blocks; one of all directions where these are not random
+        # two halves, of alternate blocks; one of all directions if these are not random
         self._n_halves = 1 if design.kind == "array" else 2
         self._sums = tuple(np.zeros((self._n_halves, cloud.size)) for cloud in (x, y))
         self._tables: list[Array] = []  # of `fill_biases`
@@ -135,24 +135,24 @@ class SampledCosts(ProjectedCosts):
 
     @property
     def biases(self) -> Array:
-        """What is to be taken off the costs (L,)."""
+        """The bias to subtract from the costs (L,)."""
         return self.factor * np.concatenate(self._tables, axis=1)[0]
 
     @property
     def noise(self) -> float:
-        """Of the mean of the biases, as that of dependent products of spacings."""
+        """Error of the mean of the biases, as that of dependent products of spacings."""
         return self.factor * float(np.concatenate(self._tables, axis=1)[1].mean())
 
     @property
     def tied(self) -> float:
-        """Share of equal neighbours among the sorted projections."""
+        """Fraction of equal neighbors among the sorted projections."""
         n_pairs = self._n_seen * (self._x.size + self._y.size - 2)
         return sum(float(table[2].sum()) for table in self._tables) / n_pairs
 
     @property
     def variance(self) -> float:
-        """Of the mean cost, over samples: sum of a_i^2 phi_i^2 and of b_j^2 psi_j^2, with the
-        square as the product of two halves.
+        """Variance of the mean cost over samples: sum of a_i^2 phi_i^2 and of b_j^2 psi_j^2, with
+        the square as the product of two halves.
         """
         number = np.arange(self._n_seen) // self._design.block % self._n_halves
         counts, total = np.bincount(number), 0.0
@@ -170,8 +170,8 @@ def with_population(
     design: Design | None,
     result: SlicedWassersteinResult | None,
 ) -> SlicedWassersteinResult:
-    """The result of `SlicedEstimator` on a design (None on the line), unless it is there already,
-    and what is about the laws.
+    """The result of `SlicedEstimator` on a design (None on the line), unless it is given,
+    and the part about the laws.
     """
     x, y = clouds.items
     costs = SampledCosts(x, y, p, on_the_line() if design is None else design)
@@ -202,8 +202,8 @@ def with_population(
 def _warn(tied: float, bias: float, noise: float) -> None:
     if tied > _TIED:
         warn_caller(
-            f"{100.0 * tied:.0f} % of the sorted projections equal their neighbours, as those of "
-            "lattices do: the error of the population distance is for continuous laws; "
+            f"{100.0 * tied:.0f} % of the sorted projections equal their neighbors, as on a "
+            "lattice: the error of the population distance is for continuous laws; "
             "sliced_wasserstein_test is exact",
             PopulationWarning,
         )

@@ -14,7 +14,7 @@ from randla.transport._directions.designs import Design
 def directions_interval(
     estimate: Any, standard_error: Any, degrees_of_freedom: Any, level: float
 ) -> tuple[Array, Array]:
-    """`t_interval` of means over random directions; there is none if the directions were given."""
+    """`t_interval` of means over random directions; ValueError if the directions were given."""
     if standard_error is None:
         raise ValueError(
             "confidence_interval needs random directions; these were given as an array"
@@ -23,7 +23,7 @@ def directions_interval(
 
 
 def times_unit(x: Any, unit: Any) -> Any:
-    """``x * unit`` where the unit may be out of range (0 or inf): zeros stay zeros."""
+    """``x * unit`` if the unit may be out of range (0 or inf): zeros stay zeros."""
     if isinstance(x, float):
         return float(x) * float(unit) if x != 0.0 else 0.0
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -36,14 +36,14 @@ def times_unit(x: Any, unit: Any) -> Any:
 class MeanCost:
     """Means of projected costs, elementwise, in a unit of length in which they are moderate.
 
-    Powers W_p^p may leave the range of floating-point numbers where distances W_p do not.
+    Powers W_p^p may leave the range of floating-point numbers while distances W_p do not.
     """
 
     mean: Any  # of W_p^p, in units of length^p; controls may make it negative
-    error: Any  # its standard error; None for directions of the user
+    error: Any  # its standard error; None for the user's directions
     freedom: Any  # degrees of freedom of the error
     p: float
-    length: Any  # in units of the input; inf where it is out of range
+    length: Any  # in units of the input; inf if it is out of range
 
     @classmethod
     def of(
@@ -55,12 +55,12 @@ class MeanCost:
 
     @property
     def value(self) -> Any:
-        """Distances in the units of the input, zero where the mean is negative."""
+        """Distances in the units of the input, zero if the mean is negative."""
         return times_unit(np.maximum(self.mean, 0.0) ** (1.0 / self.p), self.length)
 
     @property
     def value_error(self) -> Any:
-        """Standard errors of `value`, to first order; inf where the mean is not positive."""
+        """Standard errors of `value`, to first order; inf if the mean is not positive."""
         is_positive, q = np.greater(self.mean, 0.0), 1.0 / self.p
         slope = np.where(is_positive, self.mean, 1.0)[()] ** (q - 1.0)  # p times d value / d mean
         unknown = np.where(np.greater(self.error, 0.0), np.inf, 0.0)
@@ -91,15 +91,15 @@ class DirectionsResult(Result):
         Parameters
         ----------
         level : float, default 0.95
-            Probability, over the draw of the directions, that an interval covers; each number has
-            one by itself.
+            Coverage probability of an interval, over the draw of the directions; each number has
+            its own interval.
 
         Returns
         -------
         low, high : float or ndarray
-            Of the shape of the estimate: `value`, `values`, `gradient`, or `trace` (where the
-            directions are those of a step). Both equal to it where it is exact; those of distances
-            are not below zero.
+            With the shape of the estimate: `value`, `values`, `gradient`, or `trace` (for the
+            directions of a step). Both are equal to it if it is exact; those of distances are not
+            below zero.
 
         Raises
         ------
@@ -126,14 +126,14 @@ class DirectionsResult(Result):
 
 
 class Drawn:
-    """What results of one design have in common."""
+    """Common part of the results of one design."""
 
     _design: Design
 
     @property
     def direction_vectors(self) -> Array:
-        """The directions that were used, (n_projections, d), drawn again whenever they are asked
-        for; given to another call as ``directions=`` they repeat this one without the controls.
+        """The directions that were used, (n_projections, d), drawn again on each access. Passed to
+        another call as ``directions=`` they repeat this one without the controls.
         """
         return self._design.rows(0, self._design.n).copy()
 
@@ -142,25 +142,25 @@ class Drawn:
 class SlicedWassersteinResult(Drawn, DirectionsResult):
     """An estimate of the sliced Wasserstein distance of two clouds, with its error.
 
-    The errors are those of the random directions, given the two clouds; what is called population
-    is about the laws that the clouds were drawn from. ``float(result)`` is `value`.
+    The errors are those of the random directions, given the two clouds; the attributes called
+    population are about the laws that the clouds were drawn from. ``float(result)`` is `value`.
 
     Attributes
     ----------
     value : float
         :math:`SW_p`, the root of `power` (zero if that is negative).
     standard_error : float or None
-        Of `value`, to first order. Zero where the value is exact; None where `power` is not
-        positive (then `confidence_interval` speaks) and where the directions were given.
+        Standard error of `value`, to first order. Zero if the value is exact; None if `power` is
+        not positive (use `confidence_interval` instead) or if the directions were given.
     power : float
         :math:`SW_p^p`. Control variates may make it slightly negative. It may leave the range of
-        floating-point numbers, and be inf or 0, where `value` does not.
+        floating-point numbers, and be inf or 0, while `value` does not.
     power_standard_error : float or None
-        Of `power`.
+        Standard error of `power`.
     degrees_of_freedom : float or None
-        Of Student's t in the interval; inf where the value is exact.
+        Degrees of freedom of Student's t in the interval; inf if the value is exact.
     n_projections : int
-        Directions used: those asked for, rounded up to whole blocks of the design.
+        Number of directions used: as requested, rounded up to whole blocks of the design.
     variance_reduction : float or None
         Variance of the plain mean of as many independent directions, divided by the squared
         `power_standard_error`.
@@ -169,23 +169,25 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
     directions : str
         The design that was used: "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
     coefficients : (k,) ndarray
-        Of the control variates, in the order in which `sliced_wasserstein` lists them; zero for
-        those that were constant or collinear, or whose mean is not known well enough.
+        Coefficients of the control variates, in the order in which `sliced_wasserstein` lists them;
+        zero for controls that were constant or collinear, or whose mean is not known accurately
+        enough.
     converged : bool
         Whether `rtol` and `atol` were met (True if there were none).
     projected_costs : (n_projections,) ndarray
-        :math:`W_p^p` of the projections on each direction; `power` is the mean of many of these.
+        :math:`W_p^p` of the projections on each direction; `power` estimates their mean.
     adjusted_costs : (n_projections,) ndarray
-        The same less the control variates, each minus its mean, times their coefficients. Their
-        mean is `power` (unless it is cross-fitted), and their spread is what the error comes from.
+        The same minus the control variates, each centered at its mean and multiplied by its
+        coefficient. Their mean is `power` (unless it is cross-fitted), and the error is computed
+        from their spread.
     population_power : float or None
-        :math:`SW_p^p` of the laws that the clouds were drawn from: `power` less `bias`, perhaps
-        slightly negative. This and what follows is None unless ``population=True``.
+        :math:`SW_p^p` of the laws that the clouds were drawn from: `power` minus `bias`, possibly
+        slightly negative. This and the following attributes are None unless ``population=True``.
     population_standard_error : float or None
-        Of `population_power`: for the sampling of the points, the choice of the directions, and
-        what is left of the bias.
+        Standard error of `population_power`: for the sampling of the points, the choice of the
+        directions, and the remaining bias.
     bias : float or None
-        What sampling adds to `power` on average.
+        The average excess of `power` due to sampling.
     near_equal : bool or None
         Whether `population_power` is at most two standard errors: the laws may be equal.
     """
@@ -239,15 +241,15 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
     def population_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval for the distance of the laws that the clouds were drawn from.
 
-        It is normal for the power, with a lower end that is not below zero and the upper end
-        counted from zero at least; of both ends the p-th root.
+        The interval is normal for the power, with a lower end of at least zero and the upper end
+        computed from zero or more; the p-th root is taken of both ends.
 
         Parameters
         ----------
         level : float, default 0.95
-            Probability, over samples and directions, that it covers. Some 90 % at a nominal 90 %
-            from dimension 8 and 50 points on; 75 to 95 % in dimensions 1 and 2, where data are
-            skewed or in clusters.
+            Coverage probability, over samples and directions. The actual coverage is about 90 % at
+            a nominal 90 % from dimension 8 and 50 points on; 75 to 95 % in dimensions 1 and 2, if
+            data are skewed or in clusters.
 
         Returns
         -------
@@ -278,14 +280,14 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
         return float(low), float(high)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw histograms of `projected_costs` and `adjusted_costs`, with `power` as a line.
+        """Plot histograms of `projected_costs` and `adjusted_costs`, with `power` as a line.
 
-        The narrower the second, the more the control variates do. Needs matplotlib.
+        The narrower the second, the more effective the control variates. Needs matplotlib.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------

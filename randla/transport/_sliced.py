@@ -48,38 +48,39 @@ def sliced_wasserstein(
     for a direction :math:`\theta` uniform on the unit sphere, where the measures
     :math:`\mu = \sum_i a_i \delta_{x_i}` and :math:`\nu = \sum_j b_j \delta_{y_j}` are projected to
     :math:`\theta^T x`. The one-dimensional costs f are exact. Their mean is estimated by least
-    squares on control variates, functions of :math:`\theta` of known mean, which take away most of
-    the variance; the intercept is the estimate, and the error comes from residuals with the
+    squares on control variates, functions of :math:`\theta` of known mean, which remove most of the
+    variance; the intercept is the estimate, and the error is computed from residuals with the
     direction (or the block of dependent directions) left out.
 
     Parameters
     ----------
     X : (n, d) array_like or Dask array
         Points of the first cloud, one a row; 1-D input is n points on a line. If both clouds are
-        float32, projections are made and sorted in float32.
+        float32, they are projected and sorted in float32.
     Y : (m, d) array_like or Dask array
         Points of the second cloud.
     a, b : (n,) and (m,) array_like, optional
-        Non-negative weights, scaled to sum 1; below 1e-19 of the sum they count as zero. Uniform
+        Non-negative weights, scaled to sum 1; weights below 1e-19 of the sum count as zero. Uniform
         by default.
     p : float, default 2
         Order, at least 1 (at most 1000).
     n_projections : int, optional
-        Number of directions, at least 2; 256 by default, and the number to start with if there is
-        a tolerance. Designs with blocks round it up.
+        Number of directions, at least 2; 256 by default, and the initial number if there is a
+        tolerance. Designs with blocks round it up.
     rtol, atol : float, optional
         Draw directions until half of the 95 % confidence interval of `value` is at most
-        ``max(atol, rtol * value)``. The number grows by half or more at a time, so that there are
-        few looks; still an interval after stopping is not exactly one of 95 %.
+        ``max(atol, rtol * value)``. The number grows by half or more at a time, so that the rule is
+        checked only a few times; still, an interval after stopping does not have exactly 95 %
+        coverage.
     max_projections : int, default 65536
-        Where to stop if the tolerances are not met (rounded up to whole blocks of the design).
+        Maximum number of directions if the tolerances are not met (rounded up to whole blocks).
     control_variate : str, pair or None, default "auto"
         With :math:`\Delta` the difference of the means, :math:`S_1, S_2` the covariances,
         :math:`l = (\theta^T \Delta)^2` and :math:`q_k = \theta^T S_k \theta`:
 
         - None: the plain mean;
-        - "lower" (l) and "upper" (:math:`l + q_1 + q_2`): those of [1]_, with its coefficient
-          (that of least squares where the control explains all of f, which leaves no error);
+        - "lower" (l) and "upper" (:math:`l + q_1 + q_2`): the controls of [1]_, with its
+          coefficient (least squares if the control explains all of f, which leaves no error);
         - "quadratic": :math:`l, q_1, q_2`;
         - "quartic": also :math:`l^2, l q_1, l q_2, q_1^2, q_1 q_2, q_2^2`;
         - "bures": quadratic and :math:`\sqrt{q_1 q_2}`;
@@ -87,20 +88,20 @@ def sliced_wasserstein(
         - "harmonics": all monomials of degree 2 (4 if d is 2 or 3) but the last [2]_;
         - a pair: a function of (L, d) directions that returns (L, k) values, and their k exact
           means over the sphere;
-        - "auto": "full" from 60 directions where its mean is cheap, "quartic" from 40 ("quadratic"
-          above 64 dimensions where the means of its products would take more than half of the time
-          of the costs), "quadratic" from 20 (22 if p is not 2), else None; nothing on the
-          quasi-random points of the plane, which need nothing, and "bures" on those in space;
-          nothing for p above 5, where f is too heavy-tailed, nor where the plain mean shows less
-          than half of the error.
+        - "auto": "full" from 60 directions if its mean is cheap, "quartic" from 40 ("quadratic"
+          above 64 dimensions if the means of its products would take more than half of the time
+          of the costs), "quadratic" from 20 (22 if p is not 2), else None. It uses no controls on
+          the quasi-random points of the plane, where none are needed, and "bures" on those in
+          space; none for p above 5, where f is too heavy-tailed, or if the plain mean has less
+          than half of the error with controls.
 
-        The mean of :math:`\sqrt{q_1 q_2}` is known to a relative 1e-9. Where that would be most of
-        the error, as for clouds that nearly agree, this control gets the coefficient zero.
+        The mean of :math:`\sqrt{q_1 q_2}` is known to a relative 1e-9. If that would dominate the
+        error, as for clouds that nearly agree, this control gets the coefficient zero.
 
         For p other than 2, "quadratic" to "full" have :math:`|\theta^T \Delta|^p` as last control.
         k controls need 3 k + 10 directions ("harmonics" 5 k, if that is more), a single one 4; with
         fewer, a smaller family is used, and named in the result (with a warning if the family was
-        asked for by name).
+        given by name).
     directions : str or (L, d) array_like, default "auto"
         - "iid": independent, uniform;
         - "orthogonal": frames of d orthogonal directions (smaller if there are fewer than 8 d);
@@ -110,15 +111,16 @@ def sliced_wasserstein(
         - unit vectors, one a row, within 1e-6. Then there is no standard error, and "auto" means
           no control variate.
     cross_fit : bool, optional
-        Estimate the coefficients for each direction (or block) from the others, which makes
-        `power` exactly unbiased for controls whose means are exact and that were asked for by name
-        ("auto" may look at the costs); otherwise it has a bias of order k / L, seen only for
-        small L. None means True for "quadratic" with fewer than 128 directions, where images have
-        that bias, and False otherwise.
+        Estimate the coefficients for each direction (or block) from the others, which makes `power`
+        exactly unbiased for controls with exact means that are given by name ("auto" may use the
+        costs); otherwise it has a bias of order k / L, visible only for small L. None means True
+        for "quadratic" with fewer than 128 directions, where images have that bias, and False
+        otherwise.
     population : bool, default False
-        Estimate the distance of the laws as well that X and Y are independent samples of, with its
-        error: see Notes. p is from 1.5 to 16, both clouds have 20 points or more, in memory.
-        `n_projections` is raised to 100 or 2 d, and "auto" directions are frames from d = 4 on.
+        Also estimate the distance of the laws from which X and Y are independent samples, with its
+        error: see Notes. p must be from 1.5 to 16, and both clouds must have at least 20 points and
+        be in memory. `n_projections` is raised to 100 or 2 d, and "auto" directions are frames from
+        d = 4 on.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same number for any number of threads.
     progress : bool, default False
@@ -127,8 +129,8 @@ def sliced_wasserstein(
     Returns
     -------
     SlicedWassersteinResult
-        `value`, `standard_error`, `power`, `confidence_interval()`, and how they came about. In
-        one dimension the value is exact.
+        `value`, `standard_error`, `power`, `confidence_interval()`, and details of the computation.
+        In one dimension the value is exact.
 
     Raises
     ------
@@ -138,38 +140,39 @@ def sliced_wasserstein(
     Warns
     -----
     FewProjectionsWarning
-        If `max_projections` do not meet the tolerances, or a family of control variates or a
-        design ("orthogonal" or "rqmc": 16) that was asked for by name needs more projections.
+        If `max_projections` do not meet the tolerances, or a family of control variates or a design
+        ("orthogonal" or "rqmc": 16) that was given by name needs more projections.
     PopulationWarning
         If more than a tenth of the sorted projections are ties, or the bias is hard to estimate.
 
     See Also
     --------
-    wasserstein_1d : Exact distances on the line.
-    sliced_wasserstein_gradient : Derivative with respect to the points.
-    sliced_wasserstein_matrix : All pairs of several clouds.
-    max_sliced_wasserstein : The largest projected distance.
+    wasserstein_1d : exact distances on the line.
+    sliced_wasserstein_gradient : derivative with respect to the points.
+    sliced_wasserstein_matrix : all pairs of several clouds.
+    max_sliced_wasserstein : the largest projected distance.
 
     Notes
     -----
-    Work is O(L (n + m) (d + log n)): for each direction two projections and two sorts. Memory
-    beyond the input is a few megabytes for each thread (some rows of n + m numbers if these are
-    long), 8 (k + 4) L bytes, and in up to 64 dimensions one centred copy of the clouds. The means
-    of "quartic", "bures" and "full" take some arrays of min(d, n + m)^2 numbers, and of (n + m) d
-    where n + m < d; those of the smaller families O((n + m) d) operations.
+    The work is O(L (n + m) (d + log n)): for each direction two projections and two sorts. Memory
+    beyond the input is a few megabytes for each thread (a few rows of n + m numbers if these are
+    long), 8 (k + 4) L bytes, and in up to 64 dimensions one centered copy of the clouds. The means
+    of "quartic", "bures" and "full" need a few arrays of min(d, n + m)^2 numbers, and of (n + m) d
+    if n + m < d; those of the smaller families need O((n + m) d) operations.
 
-    The intervals rest on the normal approximation: from 60 directions those of nominal 95 % were up
-    to 3.6 points short at p = 1 and 2, and 6 at p = 4. Exceptions are costs whose mean hangs on a
-    few directions, which a sample may lack: p = 1 for clouds that lie apart, p = 2 where each point
-    of Y lies next to one of X, and p = 8. The documentation (theory, coverage) has the tables.
+    The intervals rest on the normal approximation: from 60 directions the coverage at nominal 95 %
+    was up to 3.6 points low at p = 1 and 2, and 6 at p = 4. Exceptions are costs whose mean depends
+    on a few directions, which a sample may miss: p = 1 for well separated clouds, p = 2 if each
+    point of Y lies next to one of X, and p = 8. The documentation (theory, coverage) has the
+    tables.
 
-    ``population=True`` is for independent points of continuous laws with somewhat more than 2 p
-    moments (weights, if any, known beforehand, as of importance sampling). The sample cost is too
-    large on average: a bias, estimated from products of spacings of the two samples, is taken off
-    on each direction, and the variance over samples comes from the Kantorovich potentials of the
-    projections [3]_. That takes some three times the work, and 16 MiB more. At a nominal 90 %
-    `population_interval` covers in about 90 % from d = 8 and 50 points on, and in 75 to 95 % for
-    d = 1 and 2 where data are skewed or clustered.
+    ``population=True`` is for independent points of continuous laws with slightly more than 2 p
+    moments (weights, if any, known beforehand, as in importance sampling). The sample cost is too
+    large on average: this bias is estimated from products of spacings of the two samples and
+    subtracted on each direction, and the variance over samples comes from the Kantorovich
+    potentials of the projections [3]_. It takes about three times the work, and 16 MiB more. At a
+    nominal 90 % `population_interval` covers in about 90 % from d = 8 and 50 points on, and in 75
+    to 95 % for d = 1 and 2 if data are skewed or clustered.
 
     References
     ----------

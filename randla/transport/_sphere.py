@@ -25,7 +25,7 @@ from randla.transport._result import SlicedWassersteinResult
 
 _DEFAULT_PROJECTIONS = 256
 _BATCH_NUMBERS = 1 << 16  # angles of a part
-_CHUNK_NUMBERS = 1 << 21  # coordinates of frames held at a time
+_CHUNK_NUMBERS = 1 << 21  # coordinates of frames stored at a time
 _TOLERANCE = 1e-6  # of the length of a point
 _ZERO = 1e-12  # length of a projection that has no angle
 _CHEAP = 4  # coordinates a frame up to which the means of products are cheap
@@ -54,8 +54,8 @@ def sliced_wasserstein_sphere(
 
     for a frame U of two orthonormal columns, uniform among all of them: points are projected to a
     random plane and from there to its circle, on which the transport cost is exact [1]_. Distances
-    on the circle are in turns, of which the farthest is one half. Control variates of exactly
-    known mean take away most of the variance over the frames, as in `sliced_wasserstein`.
+    on the circle are in turns; the largest is one half. Control variates of exactly known mean
+    remove most of the variance over the frames, as in `sliced_wasserstein`.
 
     Parameters
     ----------
@@ -76,12 +76,12 @@ def sliced_wasserstein_sphere(
         - "quadratic": :math:`m^T P m` of both clouds and of their difference,
           :math:`\mathrm{tr}(P S)` of both (two of these five for the uniform law);
         - "quartic": also the products of two of these;
-        - "auto": "quartic" from 70 frames (25 for the uniform law) where its means are cheap,
-          "quadratic" from 25 (16), else None; nothing where the plain mean shows less than half of
-          the error.
+        - "auto": "quartic" from 70 frames (25 for the uniform law) if its means are cheap,
+          "quadratic" from 25 (16), else None; none if the plain mean has less than half of the
+          error with controls.
     directions : str or (L, d, 2) array_like, default "auto"
         - "iid": independent frames;
-        - "orthogonal": d // 2 planes at right angles of each of several rotations;
+        - "orthogonal": d // 2 planes at right angles for each of several rotations;
         - "rqmc": eight randomizations of quasi-random frames (d = 3: of planes at right angles to
           Fibonacci points; else Sobol points);
         - "auto": "rqmc" for d = 3 from 64 frames, otherwise "iid";
@@ -95,27 +95,27 @@ def sliced_wasserstein_sphere(
     Returns
     -------
     SlicedWassersteinResult
-        As of `sliced_wasserstein`, in turns. On the circle (d = 2) the value is exact.
+        As for `sliced_wasserstein`, in turns. On the circle (d = 2) the value is exact.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is not as described, or a point is at right angles to a plane within 1e-12,
-        as points without an angle; NaN and inf are refused.
+        If an argument is not as described, or a plane is at right angles to a point within 1e-12,
+        which then has no angle; NaN and inf are refused.
 
     Warns
     -----
     FewProjectionsWarning
-        If a family of control variates or a design that was asked for by name needs more frames.
+        If a family of control variates or a design that was given by name needs more frames.
 
     See Also
     --------
-    sliced_wasserstein : Projections to lines.
+    sliced_wasserstein : projections to lines.
 
     Notes
     -----
-    Work is O(L (n + m) (d + log n)), times some ten for weighted clouds and unequal sizes. With
-    fewer points than coordinates no array of d x d numbers is made.
+    The work is O(L (n + m) (d + log n)), about ten times as much for weighted clouds and unequal
+    sizes. With fewer points than coordinates no array of d x d numbers is made.
 
     References
     ----------
@@ -166,8 +166,8 @@ class _OnSphere(Source):
         return mean
 
     def sorted_turns(self, angles: Array, levelled: bool) -> tuple[Array, NDArray[np.int64]]:
-        """Angles (R, n) in turns, sorted in each row; if asked for, the accumulated masses (R, n),
-        or (1, n) if all rows have the same, in the units of `_kernels.circle`.
+        """Angles (R, n) in turns, sorted in each row; if requested, the accumulated masses (R, n),
+        or (1, n) if they are equal for all rows, in the units of `_kernels.circle`.
         """
         angles *= 0.5 / np.pi
         if self.weights is None:
@@ -186,7 +186,9 @@ class _OnSphere(Source):
 def _as_sphere(X: Any, name: str, w: Any, weights_name: str, dim: int | None = None) -> _OnSphere:
     points = as_points(X, name, dim=dim).astype(np.float64, copy=False)
     if points.shape[1] < 2:
-        raise ValueError(f"{name} must have points in 2 dimensions or more, got {points.shape}")
+        raise ValueError(
+            f"{name} must have points of dimension 2 or more, got shape {points.shape}"
+        )
     lengths = np.sqrt(np.einsum("nd,nd->n", points, points))
     worst = lengths[np.abs(lengths - 1.0).argmax()]
     if not abs(worst - 1.0) <= _TOLERANCE:
@@ -263,7 +265,7 @@ class _CircleCosts(PairOfClouds):
         means = [cloud.mean(cloud.points.T)[None] for cloud in self.clouds]
         if len(means) == 2:
             means.append(means[0] - means[1])
-        means = [m if m @ m.T > _ZERO else np.zeros_like(m) for m in means]  # not of rounding alone
+        means = [m if m @ m.T > _ZERO else np.zeros_like(m) for m in means]  # more than rounding
         moments = [c.points * np.sqrt(c.masses)[:, None] for c in self.clouds]
         return means + moments
 
@@ -292,7 +294,7 @@ class _CircleCosts(PairOfClouds):
 
 
 class _SphereEstimator(SlicedEstimator):
-    """The estimator of `sliced_wasserstein`, for frames in place of directions."""
+    """The estimator of `sliced_wasserstein`, for frames instead of directions."""
 
     def __init__(self, costs: _CircleCosts, control: str | None) -> None:
         super().__init__(costs, costs, control, None)
@@ -305,7 +307,7 @@ class _SphereEstimator(SlicedEstimator):
         return replace(self._result(None, None, plain_mean(f), f, f), _design=frame)
 
     def controls(self, design: Any) -> Controls | None:
-        """The controls for a design: those asked for, or fewer where frames are too few."""
+        """The controls for a design: the requested ones, or fewer if frames are too few."""
         n, k = design.n, self.circle.n_forms
         sizes = {"quartic": k + k * (k + 1) // 2, "quadratic": k}
         affordable = [name for name in sizes if n >= directions_for(sizes[name])]
@@ -318,7 +320,7 @@ class _SphereEstimator(SlicedEstimator):
         if wanted is None:
             name = None
         used = "none" if name is None else repr(name)
-        message = f"control_variate={wanted!r} needs more than {n} projections: {used}"
+        message = f"control_variate={wanted!r} needs more than {n} projections: using {used}"
         self._warning = message if name != wanted else None
         if name is not None and name not in self._made:
             self._made[name] = _controls(name, self.circle)
@@ -336,7 +338,7 @@ class _SphereEstimator(SlicedEstimator):
         columns = Columns(np.empty((len(f), 0)), np.empty(0))
         if controls is not None:
             columns = controls.evaluate(forms)
-        return Draws(controls, f, columns.centred, columns.sizes, np.empty((2, 0)))
+        return Draws(controls, f, columns.centered, columns.sizes, np.empty((2, 0)))
 
 
 def _controls(name: str, circle: _CircleCosts) -> Controls:
@@ -371,7 +373,7 @@ def _from_uniform(u: Array, levels: NDArray[np.int64], p: float, out: Array) -> 
     after = levels * UNIT
     mass = np.diff(after, prepend=0.0, axis=1)
     mean = (mass * u).sum(axis=1, keepdims=True)
-    u = u - mean  # a turn of the circle: the cost stays
+    u = u - mean  # a full turn of the circle: the cost does not change
     middle = after - 0.5 * mass
     out[:] = (mass * u * (u + 1.0 - 2.0 * middle)).sum(axis=1) + 1.0 / 12.0
     np.maximum(out, 0.0, out=out)

@@ -1,4 +1,4 @@
-"""What the adapters of JAX and PyTorch call: power, error and derivatives in one pass."""
+"""The function behind the adapters of JAX and PyTorch: power, error and derivatives in one pass."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ _NAMES = ("p", "n_projections", "directions")
 
 
 def check_options(options: dict[str, Any], x_shape: tuple[int, ...], y_shape: Any) -> None:
-    """Raise what a call would raise, before a framework wraps it into an error of its own."""
+    """Raise the errors of a call before a framework wraps them into its own."""
     unknown = set(options) - set(_NAMES)
     if unknown:
         listed = ", ".join(map(repr, _NAMES))
@@ -23,7 +23,7 @@ def check_options(options: dict[str, Any], x_shape: tuple[int, ...], y_shape: An
             raise ValueError(f"{name} must be a non-empty cloud (n, d), got shape {tuple(shape)}")
     if x_shape[1] != y_shape[1]:
         raise ValueError(
-            f"Y must have points of dimension {x_shape[1]} as X has, got shape {tuple(y_shape)}"
+            f"Y must have points of dimension {x_shape[1]}, like X, got shape {tuple(y_shape)}"
         )
     as_number(options.get("p", 2), "p", low=1.0, high=MAX_POWER)
     n = options.get("n_projections")
@@ -45,8 +45,8 @@ class Derivatives(NamedTuple):
 def derivatives(
     arrays: list[Any], seed: Any, options: dict[str, Any], wanted: tuple[bool, ...]
 ) -> Derivatives:
-    """Evaluate at arrays X, Y, a, b, of which the last two may be None; `wanted` tells by which of
-    them to derive. Weights are scaled to sum 1 afterwards, and their derivatives are of that.
+    """Evaluate at arrays X, Y, a, b, of which the last two may be None; `wanted` lists those to
+    differentiate by. Weights are scaled to sum 1 afterwards, and the derivatives include that.
     """
     X, Y, a, b = arrays
     of_x, of_y, of_a, of_b = wanted

@@ -1,4 +1,4 @@
-"""Are two samples of one law? The permutation test with the sliced Wasserstein distance."""
+"""Do two samples have the same law? The permutation test with the sliced Wasserstein distance."""
 
 import math
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ from randla.transport._projections.projector import (
 )
 from randla.transport._result import Drawn, MeanCost
 
-_CHUNK_NUMBERS = 1 << 22  # sorted projections that are held at a time: 48 MiB with their orders
+_CHUNK_NUMBERS = 1 << 22  # sorted projections stored at a time: 48 MiB with their orders
 _SPLITS = 16  # of a part
-_SECONDS_SPLIT = 1e-9  # for a number to be split and costed. Rough
+_SECONDS_SPLIT = 1e-9  # to split and cost a number, approximately
 
 #: Relative rounding of a statistic, by the bytes of the projections.
 _ROUNDING = {8: 1e-12, 4: 1e-5}
@@ -36,23 +36,23 @@ _ROUNDING = {8: 1e-12, 4: 1e-5}
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SlicedWassersteinTestResult(Drawn, Result):
-    """A permutation test of the hypothesis that two samples have one law.
+    """A permutation test of the hypothesis that two samples have the same law.
 
     Attributes
     ----------
     statistic : float
-        Mean of :math:`W_p^p` over the directions, for the samples as they are.
+        Mean of :math:`W_p^p` over the directions, for the given samples.
     p_value : float
-        (1 + number of random splits with at least this statistic) / (1 + number of splits): at
-        most alpha with probability at most alpha under the hypothesis, for any sizes, dimension and
+        (1 + number of random splits with at least this statistic) / (1 + number of splits): at most
+        alpha with probability at most alpha under the hypothesis, for any sizes, dimension and
         number of directions, and with ties.
     p_value_error : float
-        Monte Carlo error of `p_value`, as that of a share of the splits.
+        Monte Carlo error of `p_value`, as a fraction of the splits.
     null : (n_permutations,) ndarray
         Statistics of the random splits.
     n_permutations : int
     n_projections : int
-        Directions used: those asked for, rounded up to whole blocks.
+        Number of directions used: as requested, rounded up to whole blocks.
     directions : str
         "iid", "orthogonal", "rqmc", or "exact" in one dimension.
     """
@@ -67,12 +67,12 @@ class SlicedWassersteinTestResult(Drawn, Result):
     _design: Design
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the histogram of `null`, and `statistic` as a line. Needs matplotlib.
+        """Plot the histogram of `null`, and `statistic` as a line. Needs matplotlib.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------
@@ -97,10 +97,10 @@ def sliced_wasserstein_test(
     n_projections: int = 100,
     rng: Any = None,
 ) -> SlicedWassersteinTestResult:
-    r"""Test whether two samples have one law, by permutations of their sliced distance.
+    r"""Test whether two samples have the same law, by permutations of their sliced distance.
 
     The samples are pooled, projected and sorted once; each random split of the pool into n and m
-    points is then coupled in one pass over the sorted projections. As all splits meet the same
+    points is then coupled in one pass over the sorted projections. As all splits use the same
     directions, the level is exact for any number of them [1]_.
 
     Parameters
@@ -110,12 +110,12 @@ def sliced_wasserstein_test(
     Y : (m, d) array_like
         Independent points.
     p : float, default 2
-        Order, from 1 to 16. Take p = 1 for heavy tails.
+        Order, from 1 to 16. Use p = 1 for heavy tails.
     n_permutations : int, default 999
         Number of random splits.
     n_projections : int, default 100
         Number of directions, rounded up to whole blocks: equal angles for d = 2, Fibonacci points
-        for d = 3, frames above. Few directions keep the level but cost power: take 100 or more.
+        for d = 3, frames above. Few directions keep the level but lose power: use 100 or more.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same numbers for any number of threads.
 
@@ -131,13 +131,14 @@ def sliced_wasserstein_test(
 
     See Also
     --------
-    sliced_wasserstein : With ``population=True``, an interval for the distance of the laws.
+    sliced_wasserstein : with ``population=True``, an interval for the distance of the laws.
 
     Notes
     -----
-    Work is O(L N (d + log N)) once, for N = n + m points on L directions, and O(L N) for each
-    split. Against tests by the energy distance, power was greater for differences in scale and in
-    dependence, and smaller for a shift of few of many coordinates and, at p = 2, under heavy tails.
+    The work is O(L N (d + log N)) once, for N = n + m points on L directions, and O(L N) for each
+    split. Compared with tests by the energy distance, power was greater for differences in scale
+    and in dependence, and smaller for a shift of a few of many coordinates and, at p = 2, under
+    heavy tails.
 
     References
     ----------

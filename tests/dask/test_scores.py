@@ -68,7 +68,7 @@ def test_sparse_chunks():
 
 
 @pytest.mark.parametrize("p", [0.5, 1, 1.7, 2, 3.5, 6, 15, 40])
-def test_lewis_weights_fulfil_their_equation(p):
+def test_lewis_weights_fulfill_their_equation(p):
     scores = randla.lewis_weights(cut(A), p, rtol=1e-5)
     w = scores.values.compute()
     alive = w > 0.0

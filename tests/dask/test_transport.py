@@ -115,7 +115,7 @@ def test_one_point_far_away_on_the_line():
 
 
 def test_bad_clouds_are_named():
-    with pytest.raises(ValueError, match="Y must have points of dimension 4 as X has"):
+    with pytest.raises(ValueError, match="Y must have points of dimension 4, like X"):
         randla.sliced_wasserstein(cut(X), cut(Y[:, :3]))
     with pytest.raises(ValueError, match="X must be finite, got NaN"):
         randla.sliced_wasserstein(cut(np.where(X > 3, np.nan, X)), cut(Y))

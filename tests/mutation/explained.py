@@ -43,7 +43,7 @@ NOTHING = {
         "make_backward_row.backward_row",
         "logs[k]",
         "shift an index down",
-    ): "all are -inf or NaN there, and a NaN differs from its neighbour too",
+    ): "all are -inf or NaN there, and a NaN differs from its neighbor too",
     (
         "randla/smoothing/_kernels/particles/sweep.py",
         "make_full_update.update",

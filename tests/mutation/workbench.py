@@ -197,8 +197,8 @@ def compiled_functions(tree):
     for name, module in list(sys.modules.items()):
         if name.startswith("randla"):
             roots += [v for v in vars(module).values() if isinstance(v, Dispatcher)]
-    specialised = sys.modules.get("randla.smoothing._model.specialise")
-    roots += specialised._kernels.values() if specialised else []
+    specialized = sys.modules.get("randla.smoothing._model.specialize")
+    roots += specialized._kernels.values() if specialized else []
     for kernel in roots:
         if isinstance(kernel, Dispatcher) and kernel.signatures:
             reach(kernel.py_func)

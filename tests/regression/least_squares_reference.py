@@ -60,7 +60,7 @@ def solve_exactly(M, right):
     return x, [column for column in range(d) if column not in pivots]
 
 
-def penalised_sum(A, b, weights, ridge, x):
+def penalized_sum(A, b, weights, ridge, x):
     """``sum w (A x - b)^2 + ridge |x|^2`` in exact arithmetic, of very floats."""
     (M, e), (y, f), (w, g) = (integers_of(v) for v in (np.column_stack([A, b]), x, weights))
     # A x and b as integers of one unit, 2^(e + min(f, 0))

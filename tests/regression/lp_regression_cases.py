@@ -66,7 +66,7 @@ def _case(name, arrays=_ARRAYS, **options):
 CASES = [
     _case("lp_regression", bad_options=_BAD, large={**_large(20_000, 2), "method": "full"}),
     _case("lp_regression quantiles", tau=[0.2, 0.7]),
-    _case("lp_regression penalised", l1=2.0),
+    _case("lp_regression penalized", l1=2.0),
     _case("lp_regression power", p=3, large=_large(30_000, 5)),
     _case("lp_regression minimax", p=np.inf),
     _case(

@@ -77,7 +77,7 @@ def highs_quantile(A, b, tau, weights=None):
     return -found.fun
 
 
-def highs_penalised(A, b, tau, l1):
+def highs_penalized(A, b, tau, l1):
     """The same with a penalty: |A'z|_j <= l1_j in place of equality."""
     A = np.asarray(A, float)
     bound = np.broadcast_to(l1, A.shape[1])

@@ -170,12 +170,12 @@ def test_nullable_and_categorical_columns():
 def test_bad_formulas():
     for formula, message in (
         ("y ~ nothing", "nothing"),
-        ("y ~~ x", "formula does not suit the data"),
+        ("y ~~ x", "formula does not fit the data"),
         ("~ x", "formula must have a response"),
         ("y", "formula must have a response"),
         ("y ~ x | z", "one right side"),
         ("y ~ 0", "A must have rows and columns"),
-        ("y ~ g:", "formula does not suit the data"),
+        ("y ~ g:", "formula does not fit the data"),
     ):
         with pytest.raises(ValueError, match=message) as caught:
             randla.formula.lstsq(formula, DATA)

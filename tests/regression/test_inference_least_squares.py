@@ -295,7 +295,7 @@ def test_a_row_of_leverage_one(kind, weighted):
     A, b = skewed()
     w = np.random.default_rng(1).exponential(size=80) if weighted else None
     dummies = np.column_stack([A[:, :2], np.arange(80) == 7, A[:, 2:], np.arange(80) == 30])
-    with pytest.warns(InferenceWarning, match="for 'x2', 'x5': it hangs on one row"):
+    with pytest.warns(InferenceWarning, match="for 'x2', 'x5': it depends on one row"):
         found = inference(dummies, b, kind, w)
     keep = np.delete(np.arange(80), [7, 30])
     others = inference(A[keep], b[keep], kind, None if w is None else w[keep])
@@ -331,7 +331,7 @@ def test_a_row_of_leverage_one_in_a_mixed_basis():
 
 
 @pytest.mark.parametrize(
-    "kind", ["duplicates", "sums", "product", "zeros", "one-hot", "centred one-hot", "scaled"]
+    "kind", ["duplicates", "sums", "product", "zeros", "one-hot", "centered one-hot", "scaled"]
 )
 @pytest.mark.parametrize("errors", ["iid", "HC3", "robust"])
 def test_dependent_columns(kind, errors):
@@ -620,7 +620,7 @@ def test_refusals():
     A, b = skewed()
     fit = lstsq(A, b)
     for kind in (None, *HC, "robust", "bootstrap"):
-        with pytest.raises(ValueError, match=r"A and b .* must be given once more for kind="):
+        with pytest.raises(ValueError, match=r"A and b .* must be given again for kind="):
             fit.inference(kind=kind)
     for pair in ((A, None), (None, b)):
         with pytest.raises(ValueError, match="A and b must be given together"):

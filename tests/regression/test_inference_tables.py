@@ -141,7 +141,7 @@ def test_rows_that_repeat_are_counted_once():
     plain, repeated = OURS.wald(R, [1, 2]), OURS.wald([*R, R[0] + R[1], 3 * R[0]], [1, 2, 3, 3])
     np.testing.assert_allclose(repeated.statistic, plain.statistic, rtol=1e-10)
     assert repeated.degrees_of_freedom == plain.degrees_of_freedom
-    with pytest.raises(ValueError, match="r must not contradict itself"):
+    with pytest.raises(ValueError, match="r must be consistent"):
         OURS.wald([R[0], R[0]], [0.0, 1.0])
 
 
@@ -154,7 +154,7 @@ def test_what_little_rows_differ_in_is_seen():
         test = ours.wald(R)
         assert test.statistic == pytest.approx(expected.statistic)
         assert test.degrees_of_freedom == expected.degrees_of_freedom == (2, 56.0)
-    with pytest.raises(ValueError, match="r must not contradict itself"):
+    with pytest.raises(ValueError, match="r must be consistent"):
         ours.wald([[1, 1], [1, -1], [3, 1]], [1, 1, 4])
 
 
@@ -227,7 +227,7 @@ def test_shapes_of_restrictions(d):
 
 
 def test_bad_restrictions():
-    with pytest.raises(ValueError, match="R must have rows, and an entry that is not zero"):
+    with pytest.raises(ValueError, match="R must have rows, and a nonzero entry"):
         OURS.wald([[0, 1, 0, 0], [0, 0, 0, 0]])
     with pytest.raises(ValueError, match=r"r must be a number or have shape \(1,\)"):
         OURS.wald([0, 1, 0, 0], [1.0, 2.0])
@@ -257,7 +257,7 @@ def test_more_restrictions_than_groups_have_no_test():
     S = RNG.standard_normal((4, 2))  # the scores of few groups
     ours = inference(PEER.params, S @ S.T, 2)
     assert 0 < ours.wald(np.eye(4)[:2]).p_value < 1
-    with pytest.warns(InferenceWarning, match="too small a rank for a test of 3 restrictions"):
+    with pytest.warns(InferenceWarning, match="too small for 3 restrictions"):
         assert np.isnan(ours.wald(np.eye(4)[:3]).statistic)
 
 
@@ -368,9 +368,9 @@ def test_what_the_table_says():
     assert "of sketch" in dict(tables())["two errors"].summary()
     several = process().summary()
     assert all(f"tau = {tau}" in several for tau in (0.25, 0.5, 0.75))
-    labelled = OURS.described("Least squares", Labels(responses=("log wage",)))
-    assert "Least squares" in labelled.summary()
-    assert "log wage" in labelled.summary()
+    labeled = OURS.described("Least squares", Labels(responses=("log wage",)))
+    assert "Least squares" in labeled.summary()
+    assert "log wage" in labeled.summary()
 
 
 def columns_of_terminal(text):

@@ -75,7 +75,7 @@ def test_an_iteration_solves_the_newton_equations(shape, far):
     off, factor = ip.goal - level, Cholesky(np.tril(G))
     dx = factor.solve(gradient - off)
     (found,) = ip._each_part(kernels.affine, 1.0, P.pad(dx), ip.mu / (2 * n), 0.3)
-    centre = mehrotra.centring(*found, ip.mu)
+    center = mehrotra.centering(*found, ip.mu)
     first, second = ip._total(ip._g)
     da = q * (r - A @ dx)
     dv, du = -v - v * da / a, -u + u * da / s
@@ -83,16 +83,16 @@ def test_an_iteration_solves_the_newton_equations(shape, far):
     step = min(1.0, 1.0 / max((-da / a).max(), (da / s).max()))
     other = min(1.0, 1.0 / max((-dv / v).max(), (-du / u).max()))
     mu = (a + step * da) @ (v + other * dv) + (s - step * da) @ (u + other * du)
-    np.testing.assert_allclose(centre, (mu / ip.mu) ** mehrotra.EXPONENT)
+    np.testing.assert_allclose(center, (mu / ip.mu) ** mehrotra.EXPONENT)
     weights = (2 * 0.7) ** kernels.BALANCE, (2 * 0.3) ** kernels.BALANCE
     mean = ip.mu / (2 * n)
     low, high = (
-        centre * np.maximum(mean * weight, product)  # none falls by more than the mean
+        center * np.maximum(mean * weight, product)  # none falls by more than the mean
         for weight, product in zip(weights, (a * v, s * u), strict=True)
     )
 
-    dx = factor.solve(first + centre * second - off)
-    rates = ip._each_part(kernels.corrector, 1.0, P.pad(dx), centre, ip.mu / (2 * n), 0.3)
+    dx = factor.solve(first + center * second - off)
+    rates = ip._each_part(kernels.corrector, 1.0, P.pad(dx), center, ip.mu / (2 * n), 0.3)
     lines = ip.state.transpose(1, 0, 2).reshape(kernels.FIELDS, -1)[:, :n]
     dA, dV, dU = (lines[k] for k in (kernels.D_DUAL, kernels.D_V, kernels.D_U))
     np.testing.assert_allclose(A.T @ dA, off, atol=1e-9)

@@ -61,7 +61,7 @@ def test_a_preconditioner_of_too_few_rows_is_refused(method):
 @pytest.mark.parametrize("sketch", ["gaussian", SRHT(30, 200, rng=0)])
 def test_a_sketch_that_is_not_used_warns(method, sketch):
     A, b = normal(200, 3), normal(200, seed=1)
-    with pytest.warns(LstsqWarning, match="sketch alone asks for no estimate"):
+    with pytest.warns(LstsqWarning, match="sketch alone does not request an estimate"):
         assert not lstsq(A, b, sketch=sketch, method=method).is_estimate
 
 
@@ -76,7 +76,7 @@ def test_an_operator_that_loses_rank_is_refused_as_a_preconditioner():
                 lstsq(operand, b, sketch=S, method=method)
     hard = A * np.geomspace(1.0, 1e-12, 20) @ normal(20, 20, seed=2)
     for operand in (hard, sparse.csr_array(hard)):
-        with pytest.warns(LstsqWarning, match="sketch alone asks for no estimate"):
+        with pytest.warns(LstsqWarning, match="sketch alone does not request an estimate"):
             result = lstsq(operand, b, sketch=S)
         assert result.rank == 20
         assert backward_error(hard, b, result.x) <= 10 * U

@@ -24,7 +24,7 @@ from tests.regression.least_squares_reference import (
     exact_least_sum,
     exact_shortest,
     exact_solution,
-    penalised_sum,
+    penalized_sum,
 )
 
 KINDS = (
@@ -33,7 +33,7 @@ KINDS = (
     "product",
     "zeros",
     "one-hot",
-    "centred one-hot",
+    "centered one-hot",
     "scaled",
     "rank one",
 )
@@ -116,7 +116,7 @@ def test_the_least_sum_of_squares_with_dependent_columns(kind, decades, n):
             if ridge == 0.0:
                 assert result.rank == rank
                 assert result.backward_error <= 40 * U
-            least = penalised_sum(A, b, weights, ridge, result.x)
+            least = penalized_sum(A, b, weights, ridge, result.x)
             scale = max(best, Fraction(1e-12) * int(b @ b))  # of consistent problems
             assert least <= best + Fraction(1e-9) * scale, (method, k)
 
@@ -356,7 +356,7 @@ def test_a_small_ridge_beside_dependent_columns(gap, powers, n, r, seed):
     for ridge in 4.0 ** np.array([-24, -10, -4, 2, 10]):
         result = lstsq(A, b, ridge=ridge)
         best, _ = exact_least_sum(A, b, np.ones(n), ridge)
-        least = penalised_sum(A, b, np.ones(n), ridge, result.x)
+        least = penalized_sum(A, b, np.ones(n), ridge, result.x)
         assert least <= best * (1 + Fraction(1e-9))
         assert result.residual_norm == pytest.approx(float(least) ** 0.5, rel=1e-6)
         assert result.backward_error <= 1e-12

@@ -13,7 +13,7 @@ from randla.sampling._scores.result import NotConvergedWarning
 from tests.regression.lp_regression_reference import (
     assert_certified,
     highs_minimax,
-    highs_penalised,
+    highs_penalized,
     highs_quantile,
     objective,
 )
@@ -67,7 +67,7 @@ def test_minimax_equals_highs(kind):
 
 
 @pytest.mark.parametrize("p", [1.5, 3, 6])
-def test_powers_equal_a_general_minimiser(p):
+def test_powers_equal_a_general_minimizer(p):
     A, b = problem(n=60, d=3)
     found = minimize(
         lambda x: np.sum(np.abs(A @ x - b) ** p),
@@ -169,13 +169,13 @@ def test_weighted_quantile_equals_highs():
 @pytest.mark.parametrize("l1", [0.5, 20.0, 1e4, [0.0, 3.0, 40.0, 0.0]])
 def test_penalty_equals_highs(l1):
     A, b = problem()
-    exact = highs_penalised(A, b, 0.3, l1)
+    exact = highs_penalized(A, b, 0.3, l1)
     result = lp_regression(A, b, tau=0.3, l1=l1)
     assert abs(result.value - exact) <= 1e-10 * exact
     assert_certified(A, b, result, tau=0.3, l1=l1)
     norm = lp_regression(A, b, l1=l1)
     assert_certified(A, b, norm, l1=l1)
-    np.testing.assert_allclose(norm.value, 2 * highs_penalised(A, b, 0.5, np.multiply(0.5, l1)))
+    np.testing.assert_allclose(norm.value, 2 * highs_penalized(A, b, 0.5, np.multiply(0.5, l1)))
 
 
 def test_a_large_penalty_gives_zeros():
@@ -398,7 +398,7 @@ def test_the_shortest_of_many_solutions_for_groups_of_many_rows(years):
         np.testing.assert_allclose(result.x, shortest, rtol=1e-6, atol=1e-8)
 
 
-# Behaviour ----------------------------------------------------------------------------------------
+# Behavior ----------------------------------------------------------------------------------------
 
 
 def test_a_tolerance_that_cannot_be_met_is_reported():

@@ -196,7 +196,7 @@ CASES: list[Case] = [
             ({"eps": 0.0}, ValueError, r"\beps must be in"),
             ({"eps": 1.0}, ValueError, r"\beps must be in"),
             ({"eps": "small"}, TypeError, r"\beps must be a real number"),
-            ({"eps": 0.5, "scores": "uniform"}, ValueError, r"\beps must be left out"),
+            ({"eps": 0.5, "scores": "uniform"}, ValueError, r"\bsize must be given instead of eps"),
             ({"eps": 0.5, "size": 10}, ValueError, r"\bsize or eps must be given"),
         ],
     ),

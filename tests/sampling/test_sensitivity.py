@@ -1,4 +1,4 @@
-"""Sensitivities against linear programmes, smooth solvers and brute force, and their bounds."""
+"""Sensitivities against linear programs, smooth solvers and brute force, and their bounds."""
 
 import itertools
 import warnings
@@ -39,7 +39,7 @@ def some_rows(A, p, k=5):
 
 
 @each_matrix
-def test_p_one_equals_linear_programmes(A):
+def test_p_one_equals_linear_programs(A):
     rows = some_rows(A, 1)
     scores = lp_sensitivities(A, 1, rows=rows, rtol=1e-7)
     truth = [reference.sensitivity_one(A / np.abs(A).max(0), i) for i in rows]
@@ -61,7 +61,7 @@ def test_other_powers_equal_a_smooth_solver(name, p):
 
 
 @pytest.mark.parametrize("name", ["gaussian", "pareto 0.7", "groups", "collinear", "square"])
-def test_p_inf_equals_linear_programmes(name):
+def test_p_inf_equals_linear_programs(name):
     A = MATRICES[name]
     rows = np.arange(0, len(A), max(len(A) // 6, 1))
     scores = lp_sensitivities(A, np.inf, rows=rows, rtol=1e-7)
@@ -484,26 +484,26 @@ TIES = {
 
 @pytest.mark.parametrize("name", TIES)
 def test_the_simplex_method_serves_the_maximum_norm(name, monkeypatch):
-    """Without a programme of HiGHS, and to the same bounds as those."""
+    """Without a program of HiGHS, and to the same bounds as those."""
     A = TIES[name]
-    programmes = []
+    programs = []
 
     def one_row(X, i, rtol):
-        programmes.append(i)
+        programs.append(i)
         return _one_row(X, i, rtol)
 
     monkeypatch.setattr("randla.sampling._scores.sensitivity_max._one_row", one_row)
     scores = lp_sensitivities(A, np.inf, method="exact")
-    assert len(programmes) <= 0.02 * len(A)
+    assert len(programs) <= 0.02 * len(A)
     assert scores.residual < 1e-9
     assert scores.certified
     rows = np.flatnonzero(A.any(axis=1))[::17]
     monkeypatch.setattr(  # no bound of the simplex method, so that HiGHS solves for all rows
         "randla.sampling._scores.sensitivity_max.bounds_of_rows", lambda *args: args[-2].fill(1.0)
     )
-    programmes.clear()
+    programs.clear()
     slow = lp_sensitivities(A, np.inf, rows=rows, method="exact")
-    assert len(programmes) == len(rows)
+    assert len(programs) == len(rows)
     np.testing.assert_allclose(scores[rows], slow, rtol=1e-3)
     assert (scores.lower[rows] <= slow.upper * (1 + 1e-9)).all()
     assert (slow.lower <= scores.upper[rows] * (1 + 1e-9)).all()

@@ -115,7 +115,7 @@ CASES = [
         scaled={"X": (1,)},
         higher=("X",),
         bad_options=[
-            ({"axis": 1}, ValueError, "X must have a power of two as length of axis 1, got 3"),
+            ({"axis": 1}, ValueError, "X must have a power of two as the length of axis 1, got 3"),
             ({"axis": 2}, ValueError, "axis must be at least -2 and at most 1"),
             ({"axis": 0.0}, TypeError, "axis must be an integer"),
         ],

@@ -9,7 +9,7 @@ from tests.statistical import claim
 
 @claim(
     null="entries are independent N(0, 1/m)",
-    test="Kolmogorov-Smirnov of the entries; z-tests of products of neighbours in rows and columns",
+    test="Kolmogorov-Smirnov of the entries; z-tests of products of neighbors in rows and columns",
     replicates=1,
 )
 def test_entries_are_normal(trial):

@@ -57,7 +57,7 @@ def test_extremes():
     assert sketch_size(50, eps=0.5, n=10) == 10
     assert sketch_size(1, eps=1e-8) > 10**16
     assert sketch_size(1, eps=1e-200, n=1000) == 1000
-    with pytest.raises(ValueError, match="eps must be so large that a sketch has below 2"):
+    with pytest.raises(ValueError, match="eps must be large enough for fewer than 2"):
         sketch_size(1, eps=1e-200)
     A = np.random.default_rng(0).standard_normal((100, 2))
     assert lstsq(A, A[:, 0], eps=1e-200, sketch="gaussian").method == "lapack"

@@ -115,8 +115,8 @@ CASES = [
             ({"method": "ppg"}, ValueError, "method must be 'exact' for a model of `structural`"),
             ({"optimizer": "adam"}, ValueError, "optimizer must be 'bfgs' for a model of"),
             ({"free": "sd_slope"}, ValueError, "free must name parameters of the model"),
-            ({"y": np.ones(9)}, ValueError, "y must hold numbers that differ"),
-            ({"y": np.full(9, np.nan)}, ValueError, "y must hold an observation"),
+            ({"y": np.ones(9)}, ValueError, "y must contain different values"),
+            ({"y": np.full(9, np.nan)}, ValueError, "y must contain an observation"),
         ],
     ),
     Case(

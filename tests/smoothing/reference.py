@@ -9,7 +9,7 @@ from tests.smoothing import models
 
 
 def chain_paths(y):
-    """All paths of the chain, their unnormalised probabilities and their sums of `SUMS`."""
+    """All paths of the chain, their unnormalized probabilities and their sums of `SUMS`."""
     paths = np.array(list(itertools.product(range(3), repeat=len(y))))
     weights = models.INITIAL[paths[:, 0]]
     for t, symbol in enumerate(y):

@@ -1,4 +1,4 @@
-"""Expectation maximisation against the textbook, numerical maximisation and the definition."""
+"""Expectation maximization against the textbook, numerical maximization and the definition."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from randla import (
 )
 from randla.smoothing import MaximumLikelihoodWarning
 from randla.smoothing._likelihood.em import em_family
-from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.parametrization import Parametrization
 from tests.smoothing.exact_reference import log_space_smoother
 from tests.smoothing.likelihood_cases import (
     AR1,
@@ -71,8 +71,8 @@ def test_linear_gaussian_em_climbs_to_the_maximum(free):
 
 
 @pytest.mark.parametrize("sizes", [[40], [3, 5, 12]])
-def test_volatility_maximiser(sizes):
-    # The M step against numerical maximisation of the expected complete-data likelihood.
+def test_volatility_maximizer(sizes):
+    # The M step against numerical maximization of the expected complete-data likelihood.
     model = StochasticVolatility(0.5, 0.8, 1.3)
     draws = [StochasticVolatility(0.9, 0.4, 0.6).simulate(n, rng=k) for k, n in enumerate(sizes)]
     xs, ys = [x[:, 0] for x, _ in draws], [y for _, y in draws]
@@ -96,8 +96,8 @@ def test_volatility_maximiser(sizes):
         return -value
 
     for free in (None, ["phi"], ["sigma"], ["phi", "beta"]):
-        parameters = Parametrisation(model, free)
-        got = em_family(model, ys, parameters).maximise(model, statistics)
+        parameters = Parametrization(model, free)
+        got = em_family(model, ys, parameters).maximize(model, statistics)
         base = np.array([np.arctanh(0.5), np.log(0.8), np.log(1.3)])
 
         def part(v, parameters=parameters, base=base):
@@ -123,11 +123,11 @@ def test_particle_em_of_a_chain():
 
 @pytest.mark.parametrize("model", [AR1, PLANE], ids=["scalar", "vector"])
 def test_statistics_of_a_path(model):
-    # The compiled functional along a path against the definition, with rows missing in part.
+    # The compiled functional along a path against the definition, with rows partly missing.
     x, y = model.simulate(7, rng=4)
     y[2] = np.nan
     y[4].flat[0] = np.nan
-    parameters = Parametrisation(model, "transition_matrix")
+    parameters = Parametrization(model, "transition_matrix")
     functional = em_family(model, [y], parameters).functional
     total = np.zeros(functional.n_out)
     state = x[:, 0] if model.dim is None else x
@@ -174,9 +174,9 @@ def test_em_where_a_symbol_is_not_used(method, emission):
 @pytest.mark.parametrize(
     ("model", "y", "text"),
     [
-        (AR1, np.full(9, np.nan), "y must hold an observation to learn from"),
-        (HMM, np.full(9, np.nan), "y must hold an observation to learn from"),
-        (StochasticVolatility(0.9, 0.3, 0.6), [np.nan], "y must hold an observation"),
+        (AR1, np.full(9, np.nan), "y must contain an observation to learn from"),
+        (HMM, np.full(9, np.nan), "y must contain an observation to learn from"),
+        (StochasticVolatility(0.9, 0.3, 0.6), [np.nan], "y must contain an observation"),
         (AR1, [1.0], "y must have at least two times .* transition_cov, got 1"),
     ],
 )
@@ -188,7 +188,7 @@ def test_em_names_observations_that_are_too_few(model, y, text):
 def test_em_refuses_rows_that_are_missing_in_part():
     y = PLANE_SERIES.copy()
     y[3, 0] = np.nan
-    with pytest.raises(ValueError, match="missing in part"):
+    with pytest.raises(ValueError, match="partly missing"):
         maximum_likelihood(PLANE, y, optimizer="em", method="exact")
     result = maximum_likelihood(
         PLANE, y, free="transition_matrix", optimizer="em", method="exact", n_steps=20

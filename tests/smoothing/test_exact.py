@@ -262,9 +262,9 @@ def test_overflow_is_an_error():
 @pytest.mark.parametrize(
     ("y", "error", "text"),
     [
-        ([], ValueError, r"y must have shape \(T,\) or \(T, 1\) with T >= 1, got \(0,\)"),
-        ([[1.0, 2.0]], ValueError, r"got \(1, 2\)"),
-        (1.0, ValueError, r"got \(\)"),
+        ([], ValueError, r"y must have shape \(T,\) or \(T, 1\) with T >= 1, got shape \(0,\)"),
+        ([[1.0, 2.0]], ValueError, r"got shape \(1, 2\)"),
+        (1.0, ValueError, r"got shape \(\)"),
         ([0.0, np.inf], ValueError, "got inf at time 1"),
         (["a"], TypeError, "y must hold real numbers"),
     ],
@@ -352,7 +352,7 @@ def test_hmm_score_is_the_gradient():
 
 @pytest.mark.parametrize("tiny", [1e-5, 1e-106, 1e-180, 1e-300])
 def test_probabilities_of_any_size(tiny):
-    # Sums that a normalised recursion loses: states of filtered probability 1e-600 that a later
+    # Sums that a normalized recursion loses: states of filtered probability 1e-600 that a later
     # observation makes certain.
     stay = np.array([[1 - tiny, tiny, 0], [0, 1 - tiny, tiny], [tiny, 0, 1 - tiny]])
     emit = np.array([[1 - 2 * tiny, tiny, tiny], [tiny, 1 - 2 * tiny, tiny], [0, 0, 1.0]])

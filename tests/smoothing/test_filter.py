@@ -10,7 +10,7 @@ from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.weights import (
     exponentiate,
     largest,
-    normalise,
+    normalize,
     weighted_moments,
 )
 from tests.smoothing import models, reference
@@ -75,11 +75,11 @@ def test_weighted_moments(d):
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 100])
-def test_normalised_weights(n):
+def test_normalized_weights(n):
     logw = np.random.default_rng(n).normal(size=n) * 300 - 5000
     logw[0] = -np.inf if n > 1 else logw[0]
     w, c, info = np.empty(n), np.empty(n), np.zeros(3, np.int64)
-    level, total, ess = normalise(logw, w, c, 3, info)
+    level, total, ess = normalize(logw, w, c, 3, info)
     expected = np.exp(logw - logw.max())
     assert level == pytest.approx(logw.max() + np.log(expected.sum()))
     np.testing.assert_allclose(w, expected / expected.sum(), rtol=1e-12, atol=1e-300)
@@ -311,7 +311,7 @@ def test_bad_arguments():
             particle_filter(models.walk, y, **options)
     with pytest.raises(TypeError, match="model must be a StateSpaceModel"):
         particle_filter("walk", y, n_particles=5)
-    with pytest.raises(ValueError, match="y must hold numbers"):
+    with pytest.raises(ValueError, match="y must contain numbers"):
         particle_filter(models.walk, [0.0, np.inf], n_particles=5)
 
 

@@ -358,7 +358,7 @@ def test_a_missing_row_is_refused_where_the_transition_sees_it():
     ("y", "text"),
     [
         (None, r"y must be given, the observation at start_time of shape \(\) or \(3,\)"),
-        ([0.1, 0.2], r"y must be the observation at start_time, of shape .* got \(2,\)"),
+        ([0.1, 0.2], r"y must be the observation at start_time of shape .* got shape \(2,\)"),
         (np.nan, "y must be finite, got NaN"),
     ],
 )

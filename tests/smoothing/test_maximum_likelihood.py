@@ -1,4 +1,4 @@
-"""maximum_likelihood against the exact maximum, reference EM and numerical optimisation."""
+"""maximum_likelihood against the exact maximum, reference EM and numerical optimization."""
 
 import math
 
@@ -19,7 +19,7 @@ from randla import (
     paris,
 )
 from randla.smoothing import MaximumLikelihoodWarning
-from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.parametrization import Parametrization
 from randla.smoothing._likelihood.scores import ParticleScores, ParticleSettings
 from tests.smoothing import models
 from tests.smoothing.likelihood_cases import (
@@ -52,7 +52,7 @@ def test_exact_maximum(start, y, free, optimizer):
         start, y, free=free, method="exact", optimizer=optimizer, n_steps=60
     )
     assert result.converged
-    parameters = Parametrisation(start, free)
+    parameters = Parametrization(start, free)
 
     def loss(z):
         model = start.replace(parameters.to_theta(z))
@@ -340,7 +340,7 @@ def test_bad_arguments(model, options, error, text):
 @pytest.mark.parametrize("method", ["exact", "ppg"])
 def test_nothing_is_learned_from_missing_rows_alone(method):
     model = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1.0)
-    with pytest.raises(ValueError, match="y must hold an observation"):
+    with pytest.raises(ValueError, match="y must contain an observation"):
         maximum_likelihood(model, np.full(5, np.nan), method=method)
 
 

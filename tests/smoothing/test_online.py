@@ -246,7 +246,7 @@ def test_parameters_may_change_on_the_way():
     ("change", "options", "error", "message"),
     [
         (None, {"state": 3}, TypeError, "state must be a dict of arrays, got int"),
-        (None, {"state": {}}, ValueError, "state must be what state.. returned, got no entry"),
+        (None, {"state": {}}, ValueError, "state must be the result of state.., got no entry"),
         (None, {"rng": 1}, ValueError, "rng must be None with a state"),
         (None, {"n_particles": 60}, ValueError, "n_particles must be 50, as in state, or left out"),
         (None, {"n_runs": 2}, ValueError, "n_runs must be 1, as in state"),

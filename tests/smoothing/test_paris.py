@@ -315,7 +315,7 @@ def test_other_smoothers_have_no_bound_on_the_bias():
     result = ppg(models.walk, Y, models.SUMS, n_particles=30, n_iterations=20, rng=0)
     assert result.bias_bound is None
     assert len(result.log_likelihood_per_chain) == 4
-    with pytest.raises(ValueError, match="include_bias=True needs a result of paris or ffbs"):
+    with pytest.raises(ValueError, match="include_bias=True needs a bias_bound"):
         result.confidence_interval(include_bias=True)
 
 

@@ -119,7 +119,7 @@ def test_far_out_there_is_no_density():
 @pytest.mark.parametrize(
     ("prior", "error", "message"),
     [
-        ({"step": st.halfnorm}, TypeError, "prior.'step'. must be a frozen law"),
+        ({"step": st.halfnorm}, TypeError, "prior.'step'. must be a frozen distribution"),
         ({"step": st.poisson(3)}, TypeError, "a discrete one"),
         ({"step": 3.0}, TypeError, "no logpdf"),
         ({"step": st.norm(0, 1)}, ValueError, "support in that of the parameter"),

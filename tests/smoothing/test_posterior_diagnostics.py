@@ -44,12 +44,12 @@ def test_equals_arviz(n_chains, n, phi, shape):
 def size_by_definition(halves):
     """Effective size by autocovariances and Geyer's pairs as they are written in the paper."""
     n_chains, n = halves.shape
-    centred = halves - halves.mean(axis=1, keepdims=True)
+    centered = halves - halves.mean(axis=1, keepdims=True)
     rho = []
     within = halves.var(axis=1, ddof=1).mean()
     pooled = within * (n - 1) / n + halves.mean(axis=1).var(ddof=1)
     for lag in range(n):
-        covariance = np.mean([(c[: n - lag] * c[lag:]).sum() / n for c in centred])
+        covariance = np.mean([(c[: n - lag] * c[lag:]).sum() / n for c in centered])
         rho.append(1.0 if lag == 0 else 1.0 - (within - covariance) / pooled)
     total, smallest, k = 0.0, np.inf, 0
     while k < (n - 1) // 2 - 1 and rho[2 * k] + rho[2 * k + 1] > 0.0:

@@ -253,9 +253,9 @@ def test_proposals_of_the_network_are_the_formula_number_by_number():
             stream, out = new_stream(np.uint64(3)), np.empty(2)
             proposal(stream.copy(), *args, out)
             share = np.where(seen, sd**2 / (sd**2 + scale**2), 0.0)
-            centre = mean + share * np.where(seen, y - mean, 0.0)
+            center = mean + share * np.where(seen, y - mean, 0.0)
             z = np.array([normal(stream) for _ in out])
-            np.testing.assert_allclose(out, centre + np.sqrt(1 - share) * sd * z, rtol=1e-12)
+            np.testing.assert_allclose(out, center + np.sqrt(1 - share) * sd * z, rtol=1e-12)
 
 
 @each_model
@@ -375,7 +375,10 @@ def test_a_model_does_not_change(name):
     public = [n for n in vars(MODELS[name]) if not n.startswith("_")]
     assert {"theta", "names"} < set(public)
     for attribute in public:
-        with pytest.raises(AttributeError, match=f"a model does not change: {attribute} is set"):
+        with pytest.raises(
+            AttributeError,
+            match=f"a model is immutable: use replace instead of setting {attribute}",
+        ):
             setattr(MODELS[name], attribute, getattr(MODELS[name], attribute))
 
 

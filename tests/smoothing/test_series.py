@@ -148,7 +148,7 @@ def test_series_without_observations_count_zero():
     alone = maximum_likelihood(models.walk, FIRST, **particles)
     got = maximum_likelihood(models.walk, [FIRST, nothing], **particles)
     np.testing.assert_array_equal(got.theta, alone.theta)
-    with pytest.raises(ValueError, match="y must hold an observation to learn from"):
+    with pytest.raises(ValueError, match="y must contain an observation to learn from"):
         maximum_likelihood(model, [nothing, nothing], **exact)
 
 
@@ -235,7 +235,7 @@ def test_particle_maximum_likelihood_of_several_series():
         ),
     ],
 )
-def test_exact_expectation_maximisation_of_several_series(start, ys, free):
+def test_exact_expectation_maximization_of_several_series(start, ys, free):
     options = {"free": free, "method": "exact", "n_final": 0}
     result = maximum_likelihood(start, ys, optimizer="em", n_steps=400, **options)
     smoother = hmm_smoother if isinstance(start, DiscreteHMM) else kalman_smoother

@@ -123,7 +123,7 @@ def test_score_where_standard_deviations_are_zero():
 
 
 def _dense(model, y):
-    """Smoothed moments by conditioning on y, with an explicit flat delta (generalised LS)."""
+    """Smoothed moments by conditioning on y, with an explicit flat delta (generalized LS)."""
     n, d = len(y), len(model.transition_matrix)
     A, Q = model.transition_matrix, model.transition_cov
     powers = [np.linalg.matrix_power(A, t) for t in range(n)]
@@ -320,7 +320,7 @@ def test_picture():
     axes = parts.plot()
     assert [ax.get_ylabel() for ax in axes] == ["level", "regression", "noise"]
     np.testing.assert_array_equal(axes[0].lines[0].get_ydata(), parts["level"].mean)
-    with pytest.raises(ValueError, match="axes must be one for each of"):
+    with pytest.raises(ValueError, match="axes must have one entry for each of"):
         parts.plot(axes[:2])
 
 
@@ -463,7 +463,7 @@ def test_several_series():
 
 
 def test_constant_and_tiny_series():
-    with pytest.raises(ValueError, match="y must hold numbers that differ"):
+    with pytest.raises(ValueError, match="y must contain different values"):
         _fit(np.ones(10))
     with pytest.raises(ValueError, match="the likelihood has no maximum"):
         _fit(np.arange(9.0), {"level": "trend"})

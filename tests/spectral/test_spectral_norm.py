@@ -1,4 +1,4 @@
-"""Bounds of spectral norms against LAPACK, on both routes."""
+"""Bounds of spectral norms against LAPACK, on both subspace."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from scipy.stats import beta
 
 from randla import eigh, spectral_norm, svd
 from randla.spectral import _spectral_norm
-from randla.spectral._krylov.reach import reach
+from randla.spectral._krylov.lanczos_bound import lanczos_bound
 from tests.spectral import hostile
 
 _FORMS = [np.asarray, sparse.csr_array, aslinearoperator]
@@ -63,7 +63,7 @@ def test_invariant_spaces_end_the_search(A):
 
 @pytest.mark.parametrize("t", [4.5e-12, 7e-12])
 def test_one_value_above_equal_ones(t):
-    """What a start sees of its vector is below the floor of roundings: it is dropped, not lost."""
+    """What a start sees of its vector is below the floor of roundings: it is deflated, not lost."""
     s = np.ones(40_000)
     s[7] += t
     A = sparse.dia_array((s[None], [0]), shape=(s.size, s.size)).tocsr()
@@ -94,14 +94,14 @@ def test_reach_is_the_root():
     # One vector: f(t) = beta / t with b = n - 1 of n directions ruled out.
     theta, C = np.array([2.0]), np.array([[0.3]])
     quantile = np.sin(0.5 * np.pi * 0.01) ** 2  # of Beta(1/2, 1/2), the arcsine law
-    bound = reach(
-        theta, np.eye(1), C, starts=1, n=2, failure_probability=0.01, size=0.0, dropped=0.0
+    bound = lanczos_bound(
+        theta, np.eye(1), C, block=1, n=2, failure_probability=0.01, size=0.0, deflated=0.0
     )
     np.testing.assert_allclose(bound, 2.0 + 0.3 / np.sqrt(quantile), rtol=2e-3)
     assert bound >= 2.0 + 0.3 / np.sqrt(quantile)
-    # With what was dropped f(t) = (0.3 + 0.1) / t.
-    more = reach(
-        theta, np.eye(1), C, starts=1, n=2, failure_probability=0.01, size=0.0, dropped=0.1
+    # With what was deflated f(t) = (0.3 + 0.1) / t.
+    more = lanczos_bound(
+        theta, np.eye(1), C, block=1, n=2, failure_probability=0.01, size=0.0, deflated=0.1
     )
     np.testing.assert_allclose(more, 2.0 + 0.4 / np.sqrt(quantile), rtol=2e-3)
 
@@ -110,7 +110,7 @@ def test_reach_leaves_room_for_roundings():
     """A product that is off by some units, in a direction that has nothing to do with v."""
     n, p, zero = 400, 1e-6, np.zeros((1, 1))
     delta = np.sqrt(beta(0.5, 0.5 * (n - 1)).ppf(p))
-    bound = reach(
-        np.ones(1), np.eye(1), zero, starts=1, n=n, failure_probability=p, size=1.0, dropped=0.0
+    bound = lanczos_bound(
+        np.ones(1), np.eye(1), zero, block=1, n=n, failure_probability=p, size=1.0, deflated=0.0
     )
     assert bound >= 1.0 + 10 * 2.0**-53 / np.sqrt(n) / delta

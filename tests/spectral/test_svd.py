@@ -10,8 +10,8 @@ from scipy.sparse.linalg import aslinearoperator
 from scipy.stats import chi2
 
 from randla import datasets, svd
-from randla.spectral._krylov import routes
-from randla.spectral._krylov.routes import N_PROBES
+from randla.spectral._krylov import subspace
+from randla.spectral._krylov.subspace import N_PROBES
 from tests.spectral import hostile
 
 ROUTES = ("lapack", "gram", "krylov")
@@ -20,7 +20,7 @@ ROUTES = ("lapack", "gram", "krylov")
 @pytest.fixture
 def take(monkeypatch):
     """Let all calls go by one route."""
-    return lambda route: monkeypatch.setattr(routes, "choose_route", lambda *_: route)
+    return lambda route: monkeypatch.setattr(subspace, "choose_route", lambda *_: route)
 
 
 def spectrum(s, m=120, seed=0):
@@ -43,7 +43,7 @@ def test_brackets_and_errors_of_hostile_matrices(route, seed, kind, center, form
         center = center and A.shape[0] >= A.shape[1]
         route = "gram" if route == "lapack" else route
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(routes, "choose_route", lambda *_: route)
+        patch.setattr(subspace, "choose_route", lambda *_: route)
         result = svd(form(A), None if rtol else k, rtol=rtol, center=center, rng=seed)
     assert not hostile.faults(result, A, center)
 
@@ -113,7 +113,7 @@ def test_reads(take):
 
 def test_restarts(take, monkeypatch):
     take("krylov")
-    monkeypatch.setattr(routes, "_KRYLOV_COLUMNS", 30)
+    monkeypatch.setattr(subspace, "_KRYLOV_COLUMNS", 30)
     A = spectrum(np.linspace(1, 0.5, 110), 150)
     result = svd(A, 5, tol=1e-6, rng=0)
     assert result.converged

@@ -33,10 +33,12 @@ def test_auto_names_its_choice():
 
 def test_too_few_projections_for_the_controls():
     X, Y = clouds("gauss", 5, 30)
-    with pytest.warns(FewProjectionsWarning, match="'full' needs more than 30 projections: 'quad"):
+    with pytest.warns(
+        FewProjectionsWarning, match="'full' needs more than 30 projections: using 'quad"
+    ):
         result = sliced_wasserstein(X, Y, n_projections=30, control_variate="full", rng=0)
     assert result.control_variate == "quadratic"
-    with pytest.warns(FewProjectionsWarning, match="needs more than 12 projections: none"):
+    with pytest.warns(FewProjectionsWarning, match="needs more than 12 projections: using none"):
         result = sliced_wasserstein(X, Y, n_projections=12, control_variate="bures", rng=0)
     assert result.control_variate is None
     with pytest.warns(FewProjectionsWarning, match="directions='orthogonal' needs"):

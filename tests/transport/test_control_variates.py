@@ -50,8 +50,8 @@ def test_means_in_the_plane_by_quadrature(name, kind, p):
     controls = make_controls(name, *as_pair(X, Y, a, None).items, p)
     assert controls.k == family_size(name, 2, p)
     columns = controls.evaluate(circle(200_000))
-    assert columns.centred.shape == (200_000, controls.k)
-    np.testing.assert_allclose(columns.centred.mean(axis=0) / columns.sizes, 0.0, atol=2e-9)
+    assert columns.centered.shape == (200_000, controls.k)
+    np.testing.assert_allclose(columns.centered.mean(axis=0) / columns.sizes, 0.0, atol=2e-9)
 
 
 @pytest.mark.parametrize("d", [3, 5, 20])
@@ -67,7 +67,7 @@ def test_means_in_more_dimensions(trial, d):
     theta = Directions("iid", d, trial.replicates, draw_key(trial.seed)).rows(0, trial.replicates)
     families = [name for name in FAMILIES if name not in PARTS_OF_FULL]
     columns = [make_controls(name, *pair.items, 3.0).evaluate(theta) for name in families]
-    values = np.column_stack([c.centred / c.sizes for c in columns])
+    values = np.column_stack([c.centered / c.sizes for c in columns])
     trial.assert_mean(values, np.zeros(values.shape[1]))
 
 
@@ -91,7 +91,7 @@ def test_the_forms_are_those_of_the_clouds():
     }
     for name, columns in expected.items():
         controls = make_controls(name, *pair.items, 2.0)
-        got = controls.evaluate(theta).centred
+        got = controls.evaluate(theta).centered
         for k, column in enumerate(columns):
             degree = 2 if name == "quartic" and k >= 3 else 1
             value = column * unit**degree * controls.scales[k]
@@ -103,7 +103,7 @@ def test_the_forms_are_those_of_the_clouds():
 def test_harmonics_span_the_even_polynomials(d):
     theta = Directions("iid", d, 200, draw_key(1)).rows(0, 200)
     X, Y = clouds("gauss", d, 10)
-    C = make_controls("harmonics", *as_pair(X, Y, None, None).items, 2.0).evaluate(theta).centred
+    C = make_controls("harmonics", *as_pair(X, Y, None, None).items, 2.0).evaluate(theta).centered
     Z = np.column_stack([np.ones(200), C])
     rng = np.random.default_rng(2)
     A, v = rng.standard_normal((d, d)), rng.standard_normal(d)
@@ -172,7 +172,7 @@ def test_fewer_points_than_dimensions(name):
     # five times changes nothing
     X, Y = clouds("gauss", FEW_COORDINATES + 6, 12)
     few, many = (columns_of(name, np.tile(X, (k, 1)), np.tile(Y[:9], (k, 1))) for k in (1, 5))
-    np.testing.assert_allclose(few.centred, many.centred, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(few.centered, many.centered, rtol=1e-7, atol=1e-9)
 
 
 def columns_of(name, X, Y, a=None):

@@ -40,8 +40,8 @@ def test_equals_one_pair_at_a_time(weights, design, n, control):
 def test_powers_are_conditionally_negative_definite(p):
     many = [RNG.standard_normal((20, 3)) + RNG.standard_normal(3) for _ in range(12)]
     powers = sliced_wasserstein_matrix(many, p=p, n_projections=16, directions="iid", rng=0).powers
-    centre = np.eye(12) - 1 / 12
-    assert np.linalg.eigvalsh(-centre @ powers @ centre).min() > -1e-12
+    center = np.eye(12) - 1 / 12
+    assert np.linalg.eigvalsh(-center @ powers @ center).min() > -1e-12
 
 
 def test_one_dimension_and_one_cloud():

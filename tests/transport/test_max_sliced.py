@@ -42,7 +42,7 @@ def test_translation():
 
 
 def test_a_spike_in_many_dimensions():
-    # one coordinate is scaled: the generalised eigenvector finds it at once
+    # one coordinate is scaled: the generalized eigenvector finds it at once
     X = np.random.default_rng(3).standard_normal((400, 60))
     Y = X.copy()
     Y[:, 17] *= 4.0

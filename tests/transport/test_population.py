@@ -122,7 +122,7 @@ def test_what_is_refused():
 
 def test_ties_and_gaps_warn():
     lattice = RNG.integers(0, 3, (2, 100, 2))
-    with pytest.warns(PopulationWarning, match="sorted projections equal their neighbours"):
+    with pytest.warns(PopulationWarning, match="sorted projections equal their neighbors"):
         sliced_wasserstein(*lattice, population=True, rng=1)
     point = np.ones((20, 2))
     with pytest.warns(PopulationWarning, match="100 % of the sorted projections"):

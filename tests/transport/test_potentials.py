@@ -40,7 +40,7 @@ def potentials(x, y, a, b, p):
 @pytest.mark.parametrize("p", POWERS)
 def test_potentials_are_dual(p):
     # phi_i + psi_j = c_ij wherever mass moves; the sum of a phi and b psi is f before both are
-    # centred, so that afterwards f is missing on the left
+    # centered, so that afterwards f is missing on the left
     for x, y, a, b in problems():
         result = potentials(x, y, a, b, p)
         phi, psi = result.weight_gradient, result.weight_gradient_Y

@@ -1,4 +1,4 @@
-"""Projections of clouds of many coordinates: those of a centred copy, without the copy."""
+"""Projections of clouds of many coordinates: those of a centered copy, without the copy."""
 
 import tracemalloc
 
@@ -42,10 +42,10 @@ def test_packed_tiles_have_the_bits_of_a_copy(dtypes, offset, scale):
             cloud.project(theta, cloud.new_tile(), packed)
             project_rows(theta, cloud.points, copied)
             np.testing.assert_array_equal(packed, copied)
-        # the points themselves: centred, in a unit in which they are of order one
+        # the points themselves: centered, in a unit in which they are of order one
         unit = np.ldexp(1.0, -np.frexp(np.abs(np.concatenate([X, Y])).max())[1])
-        centred = X.astype(np.float64) * unit - cloud.middle
-        expected = theta[:7, :d] @ (centred * cloud.last_scale).T
+        centered = X.astype(np.float64) * unit - cloud.middle
+        expected = theta[:7, :d] @ (centered * cloud.last_scale).T
         np.testing.assert_allclose(
             packed[:7], expected, rtol=0, atol=40 * np.finfo(theta.dtype).eps * cloud.reach
         )

@@ -12,7 +12,7 @@ from randla.transport import (
     wasserstein_1d,
 )
 from randla.transport._controls.control_variates import FAMILIES, abs_moment
-from randla.transport._kernels.prepare import snap_centres
+from randla.transport._kernels.prepare import snap_centers
 from tests.transport.reference import clouds, unit_vectors
 
 CONTROLS = (None, *FAMILIES)
@@ -135,16 +135,16 @@ def test_values_at_the_edge_of_the_range(p):
     assert not np.isnan(beyond.confidence_interval()).any()
 
 
-def test_centres_are_near_the_means_and_short():
+def test_centers_are_near_the_means_and_short():
     mean, low, high = (
         np.array([0.1, 100.3, 5.0]),
         np.array([-1.0, 99.0, 5.0]),
         np.array([3.0, 101.0, 5.0]),
     )
-    centres = np.empty(3)
-    farthest = snap_centres(mean, low, high, -30, centres)
+    centers = np.empty(3)
+    farthest = snap_centers(mean, low, high, -30, centers)
     spread = np.array([2.9, 1.3, 0.0])
-    assert (abs(centres - mean) <= spread / 1024).all()
-    assert farthest == pytest.approx(max(high - centres), rel=1e-12)
-    assert centres[2] == 5.0
-    np.testing.assert_array_equal(centres * 1024, np.rint(centres * 1024))
+    assert (abs(centers - mean) <= spread / 1024).all()
+    assert farthest == pytest.approx(max(high - centers), rel=1e-12)
+    assert centers[2] == 5.0
+    np.testing.assert_array_equal(centers * 1024, np.rint(centers * 1024))

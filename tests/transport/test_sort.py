@@ -20,7 +20,7 @@ ROWS = {
     "zeros": np.zeros((2, 50)),
     "one": np.ones((2, 1)),
     "two": RNG.standard_normal((3, 2)),
-    "neighbouring numbers": 1 + RNG.integers(0, 1 << 20, (2, 30_000)) * 2.0**-52,
+    "neighboring numbers": 1 + RNG.integers(0, 1 << 20, (2, 30_000)) * 2.0**-52,
     "far from the origin": 1e3 + RNG.standard_normal((2, 3000)) * 1e-9,
     "narrow clusters": RNG.choice([-10.0, 10.0], (3, 4000)) + 1e-9 * RNG.random((3, 4000)),
     "heavy tails": RNG.standard_cauchy((3, 4000)) ** 5,

@@ -4,9 +4,9 @@
 float64. One row at a time: the dot product brings it into the first-level cache, where the update
 finds it. (Four or eight rows at a time were slower from d = 64 on.) Floor: one read of A.
 
-The gradient of a least-squares problem is a sum that nearly cancels, and its rounding error decides
-the error of the solution. So 64 rows are summed plainly and such sums with compensation, which
-costs nothing and leaves an error like that of Householder QR.
+The gradient of a least-squares problem is a sum that nearly cancels, and its rounding error
+determines the error of the solution. So 64 rows are summed plainly and such sums with compensation,
+which costs nothing and leaves an error like that of Householder QR.
 """
 
 from randla._jit import kernel, summing_kernel

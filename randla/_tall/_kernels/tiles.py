@@ -1,4 +1,4 @@
-"""What passes do with a tile of rows: its Gram matrix and its row norms; and a small inverse."""
+"""Kernels for a tile of rows: its Gram matrix and its row norms; and a small inverse."""
 
 import math
 
@@ -26,7 +26,7 @@ def add_gram(X, product, total):
 def scale_rows(X, scale, out):
     """``out = diag(scale) X`` for a C-ordered float64 tile.
 
-    NumPy's broadcast takes twice the time where rows are short.
+    NumPy's broadcast takes twice the time if rows are short.
     """
     for i in range(X.shape[0]):
         factor = scale[i]
@@ -38,7 +38,7 @@ def scale_rows(X, scale, out):
 def row_norms(X, out):
     """Euclidean norm of each row of a C-ordered float64 tile, safe for very small rows.
 
-    Where the sum of squares leaves the safe range, the row is scaled by its largest entry first.
+    If the sum of squares leaves the safe range, the row is first scaled by its largest entry.
     """
     n, d = X.shape
     for i in range(n):

@@ -1,1 +1,1 @@
-"""Statistical errors of coefficients, from the rows of a fit read once more."""
+"""Statistical errors of coefficients, from a second pass over the rows of a fit."""

@@ -1,4 +1,4 @@
-"""Columns in which Gram matrices of the rows keep their digits, and generalised inverses there."""
+"""Columns in which Gram matrices of the rows keep their digits, and generalized inverses there."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from randla._typing import Array
 from randla.regression._errors.errors import null_space
 from randla.regression._errors.lp_fit import EPS, LpRows, grams
 
-#: Least eigenvalue, of columns of norm one, above which the columns serve as they are.
+#: Least eigenvalue, of columns of norm one, above which the columns are used unchanged.
 _WELL_CONDITIONED = 1e-7
-#: What of a row or a coefficient may lie outside of a space that it belongs to.
+#: Fraction of a row or a coefficient that may lie outside the space it belongs to.
 _INSIDE = 1e-6
-#: Least eigenvalue of the squared weights in such columns that is no rounding error.
+#: Least eigenvalue of the squared weights in such columns that is not a rounding error.
 _EVEN = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """Sums with the weights w, and with the variances m of scores, w^2 or, for frequencies, w.
+    """Sums with the weights w, and with the variances m of scores: w^2 or, for frequencies, w.
 
     Attributes
     ----------
@@ -76,12 +76,12 @@ class Basis:
 
 
 def _require_even_weights(meat: Array) -> None:
-    """Raise ValueError where squares of weights are so large that others are rounding errors."""
+    """Raise ValueError if squares of weights are so large that others are rounding errors."""
     scale = 1.0 / np.sqrt(meat.diagonal())
     pair = scale * scale[:, None]
     if not np.isfinite(meat * pair).all() or np.linalg.eigvalsh(meat * pair)[0] < _EVEN:
         raise ValueError(
-            "weights must differ by less for standard errors: next to the largest the others "
+            "weights must differ by less for standard errors: compared with the largest, weights "
             "that some coefficients need are rounding errors"
         )
 
@@ -92,14 +92,14 @@ def _grams(X: Array, w: Array | None, *, T: Array, squares: bool) -> tuple[Array
 
 @dataclass(frozen=True, eq=False)
 class Bread:
-    """A symmetric generalised inverse of D = sum v_i q_i q_i', with v_i >= 0, q_i the rows of X T.
+    """A symmetric generalized inverse of D = sum v_i q_i q_i', with v_i >= 0, q_i the rows of X T.
 
     Attributes
     ----------
     root : (r, rank) ndarray
         ``root @ root.T`` is the inverse.
     scale : (r,) ndarray
-        Makes the columns of sqrt(v) X T of norm one.
+        Factors that scale the columns of sqrt(v) X T to norm one.
     space : (r, rank) ndarray
         Orthonormal; spans the rows of the scaled sqrt(v) X T.
     """
@@ -125,17 +125,17 @@ class Bread:
 
     @property
     def condition(self) -> float:
-        """Ratio of the largest to the least eigenvalue that was kept, of the scaled D."""
+        """Ratio of the largest to the least eigenvalue kept, of the scaled D."""
         sizes = np.square(self.root / self.scale[:, None]).sum(axis=0)  # inverse eigenvalues
         return float(sizes.max() / sizes.min())
 
     @property
     def inverse(self) -> Array:
-        """Of D, (r, r)."""
+        """The inverse of D, (r, r)."""
         return self.root @ self.root.T
 
     def holds(self, Q: Array) -> Any:
-        """Whether rows (m, r), or functions of the coefficients, are in the space of the rows."""
+        """Whether rows (m, r), or functions of the coefficients, lie in the row space."""
         scaled = Q * self.scale
         outside = scaled - scaled @ self.space @ self.space.T
         return np.square(outside).sum(axis=1) <= _INSIDE**2 * np.square(scaled).sum(axis=1)

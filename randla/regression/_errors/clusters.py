@@ -8,11 +8,11 @@ to zero: z the weighted residuals, or the dual vector. With :math:`H^{-1} = L L^
 .. math:: c \sum_g \delta_g \delta_g^T, \qquad
           \delta_g = L W (I - \Lambda)^{-q} W^T L^T s_g,
 
-q = 0 for CR1, 1/2 for CR2 (Bell and McCaffrey: their :math:`(I - H_{gg})^{-1/2}` acts on the
-residuals of a group, and goes through :math:`A_g` in this way) and 1 for CR3, where
-:math:`\delta_g` is, up to its sign, what leaving out group g does to the coefficients (jackknife).
+q = 0 for CR1, 1/2 for CR2 (the factor :math:`(I - H_{gg})^{-1/2}` of Bell and McCaffrey acts on
+the residuals of a group, and commutes with :math:`A_g` in this way) and 1 for CR3, where
+:math:`\delta_g` is, up to sign, the change of the coefficients without group g (jackknife).
 
-The degrees of freedom are Bell and McCaffrey's, Satterthwaite's for independent errors:
+The degrees of freedom are those of Bell and McCaffrey: Satterthwaite's for independent errors,
 :math:`(\mathrm{tr}\, N)^2 / \mathrm{tr}\, N^2` for the quadratic form N of CR2. With
 :math:`\ell = L^T e_j`, :math:`\beta_g = \ell^T K_g \ell` and
 :math:`v_g = K_g (I - K_g)^{-1/2} \ell`
@@ -43,21 +43,21 @@ from randla.regression._errors.fit import LeastSquaresFit
 from randla.regression._errors.whitened_rows import basis
 from randla.regression._kernels import groups as kernels
 
-#: Eigenvalues of K_g above 1 minus this belong to what group g carries alone.
+#: Eigenvalues of K_g above 1 minus this belong to directions that only group g determines.
 _CARRIED = 1e-10
-#: Share of a coefficient, relative to its error, that is not rounding.
+#: Fraction of a coefficient, relative to its error, that is not rounding.
 _SHARE = 1e-6
 _EPS = float(np.finfo(np.float64).eps)
-#: Norm of K_g below which powers of I - K_g are sums of a series, which needs no eigenvalues.
+#: Norm of K_g below which powers of I - K_g are sums of a series, without eigenvalues.
 _SMALL = 0.2
-_SURELY_LESS = 0.5  # than 1, whatever the rounding
+_SURELY_LESS = 0.5  # than 1, for any rounding
 #: Condition number over the rank, up to which sums of products of the columns keep their digits.
 _GOOD = 10.0
-#: Groups whose K_g are worked on together, and their entries.
+#: Number of groups whose K_g are processed together, and their entries.
 _GROUPS_TOGETHER, _ENTRIES = 256, 1 << 20
-_CARRIED_ALONE = "it hangs on one group of rows, without which the data do not determine it"
+_CARRIED_ALONE = "it depends on one group of rows, without which the data do not determine it"
 
-#: What each kind assumes, and how, in a line.
+#: The assumption and the method of each kind, in one line.
 ASSUMED = {
     "CR1": "independent groups of rows, CR1",
     "CR2": "independent groups of rows, CR2, Bell-McCaffrey degrees of freedom",
@@ -68,12 +68,12 @@ ASSUMED = {
 
 @dataclass(frozen=True)
 class GroupSums:
-    """What the rows of each group add up to, in the columns of A T.
+    """Sums over the rows of each group, in the columns of A T.
 
     Attributes
     ----------
     T : (d, r) ndarray
-        Its columns span the row space of A; best if the columns of A T are nearly orthonormal.
+        Its columns span the row space of A; ideally the columns of A T are nearly orthonormal.
     grams : (q, n_groups, r, r) ndarray
         ``(A T)_g' V_g (A T)_g`` for each column of V.
     scores : (n_groups, k, r) ndarray
@@ -81,7 +81,7 @@ class GroupSums:
     products : (k, k) ndarray
         ``Z' V^-1 Z`` over all rows, for the weighted residuals of least squares.
     gradient : (k, d) ndarray
-        ``Z'A`` likewise.
+        ``Z'A``, likewise.
     """
 
     T: Array
@@ -102,9 +102,9 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = 
         Weights of the rows in the Gram matrices, a column for each of several quantiles, else one
         for all right-hand sides: `data.w` for least squares (None: ones), w f for quantiles.
     Z : (n, k) ndarray or Dask array
-        The dual vector of quantiles, which contains w; with Y right-hand sides.
+        The dual vector of quantiles, which includes w; with Y the right-hand sides.
     Y : (d, k) ndarray, optional
-        Coefficients of least squares: the weighted residuals V (Z - A Y) take the place of Z.
+        Coefficients of least squares: the weighted residuals V (Z - A Y) replace Z.
     """
     assert data.groups is not None
     tall, codes, n_groups = data.tall, data.groups.codes, data.groups.n_groups
@@ -124,14 +124,14 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = 
 
 
 def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
-    """The sums of a least-squares fit, in its columns as they are if these are well chosen."""
+    """The sums of a least-squares fit, in its own columns if these are well conditioned."""
     good = fit.sketch is None and fit.rank == data.d and fit.condition < _GOOD * data.d
     T = np.eye(data.d) if good else basis(fit, data)
     return group_sums(data, T, data.w, data.B, Y=fit.Y)
 
 
 def cluster_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: GroupSums) -> Errors:
-    """Errors of a least-squares fit whose rows are independent in different groups only."""
+    """Errors of a least-squares fit whose rows are independent only if in different groups."""
     covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows, outside=False)
     return Errors(covariance, df, ASSUMED[kind], reasons=reasons, unit=fit.units)
 
@@ -141,9 +141,9 @@ def covariance_of_groups(
 ) -> tuple[Array, Array, dict[int, str]]:
     """Covariance (k d, k d) and degrees of freedom (d, k) of coefficients of the scaled columns.
 
-    `kind` is "cluster", "CR1", "CR2" or "CR3". Coefficients that cannot be told without one of the
-    groups are NaN in both; the third value says why. Those that are outside of the row space of A
-    are NaN, too, unless the caller looks at them (not `outside`).
+    `kind` is "cluster", "CR1", "CR2" or "CR3". Coefficients that one of the groups alone determines
+    are NaN in both; the third value gives the reason. Coefficients outside the row space of A are
+    NaN, too, unless the calling function handles them (not `outside`).
     """
     q, n_groups = sums.grams.shape[:2]
     d, k = len(sums.T), sums.scores.shape[1]
@@ -182,7 +182,7 @@ def _sums_of_rows(
     step = block.tile_rows
     n_tiles = -(-n // step)
     size = sum(int(np.prod(shape)) for shape in shapes)
-    most = 1 << int(np.log2(max(n * d // (4 * size), 1)))  # whose sums are smaller than A
+    most = 1 << int(np.log2(max(n * d // (4 * size), 1)))  # with sums smaller than A
     n_parts = min(n_tiles, most, 8)
     bounds = part_bounds(n_tiles, n_parts)
 
@@ -217,7 +217,7 @@ def _for_kernels(values: Any) -> Any:
 
 
 def _sums_of_block(block: Any, codes: Any, V: Any, Z: Any, *, T: Array, Y: Array | None) -> Any:
-    """The groups of a block, and their sums: what a block holds, however many there are in all."""
+    """The groups of a block, and their sums: only for groups in the block."""
     found, local = np.unique(np.asarray(codes, np.int64), return_inverse=True)
     return _boxed(found, *_sums_of_rows(block, local, V, Z, T, Y, len(found)))
 
@@ -229,7 +229,7 @@ def _boxed(*arrays: Any) -> Any:
 
 
 def _joined(one: Any, other: Any) -> Any:
-    """The sums of two parts of the rows, whose groups may be the same."""
+    """The sums of two parts of the rows, which may share groups."""
     (found, *sums), (found2, *sums2) = one[0, 0], other[0, 0]
     union = np.union1d(found, found2)
     joined = [
@@ -247,11 +247,11 @@ def _spread(places: Array, n_groups: int, sums: Array) -> Array:
     return out
 
 
-# What leaving out a group changes ----------------------------------------------------------------
+# The effect of leaving out a group ---------------------------------------------------------------
 
 
 def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> tuple[Array, Array]:
-    """The delta_g (n_groups, k, d), and degrees of freedom (d,), NaN for what a group carries."""
+    """The delta_g (n_groups, k, d), and degrees of freedom (d,), NaN if a group alone decides."""
     n_groups, k, r = scores.shape
     bread = Bread.of(grams.sum(axis=0), max(n_rows, r))
     P = bread.root  # P'HP = I
@@ -273,7 +273,7 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
         large = np.flatnonzero(size >= (_SMALL if power else _SURELY_LESS))
         spectra = _by_spectrum(K[large], Y[large], power, limit)
         F = K
-        if power:  # the large ones, zero here, are filled in below
+        if power:  # the large groups, zero here, are filled in below
             K[large] = Y[large] = size[large] = 0.0
             Y, F = _by_series(K, Y, power, size.max(initial=0.0))
         Y[large], F[large], K[large], carried, is_heavy = spectra
@@ -339,8 +339,8 @@ def _by_spectrum(
 class Freedom:
     """The sums behind the degrees of freedom of some coefficients, over some of the groups.
 
-    Groups with an eigenvalue above 1/2, fewer than 2 d of them, are kept apart: in sums over pairs
-    the terms g = h, which do not belong there, would drown the others.
+    Groups with an eigenvalue above 1/2, fewer than 2 d of them, are stored separately: in sums over
+    pairs their terms g = h, which are not part of the sum, would swamp the others.
     """
 
     unit: Array  # (c, p), the l of the coefficients over their norms
@@ -357,8 +357,8 @@ class Freedom:
         return cls(unit, 0.0, 0.0, 0.0, np.zeros((c, p, p)), [])
 
     def add(self, K: Array, F: Array, heavy: Any) -> None:
-        """Add groups by their K_g and K_g (I - K_g)^-1/2, and the numbers of heavy ones."""
-        (m, p, _), c = K.shape, len(self.unit)  # products of symmetric matrices, all in one
+        """Add groups by their K_g and K_g (I - K_g)^-1/2, and the indices of heavy groups."""
+        (m, p, _), c = K.shape, len(self.unit)  # products of symmetric matrices, all at once
         beta = np.einsum("cgp,cp->cg", (self.unit @ K.reshape(-1, p).T).reshape(c, m, p), self.unit)
         V = (self.unit @ F.reshape(-1, p).T).reshape(c, m, p)
         self.betas += beta.sum(axis=1)

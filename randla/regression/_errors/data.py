@@ -1,7 +1,7 @@
-"""A, b, weights and groups of a fit, read once more for its statistical errors.
+"""A, b, weights and groups of a fit, read again for its statistical errors.
 
-A function of rows gets a tile X (rows, d) of A, dense, in float64 and in scaled columns, and the
-parts of other vectors; one body serves arrays in memory, CSR matrices and Dask arrays.
+A function of rows receives a tile X (rows, d) of A, dense, in float64 and in scaled columns, and
+the same rows of other vectors; one body serves arrays in memory, CSR matrices and Dask arrays.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Exponents = NDArray[np.int64]
 
 #: Largest entries of right-hand sides that need no scaling.
 _SMALLEST, _LARGEST = 1e-140, 1e140
-#: Relative difference of the sum of the weights to that of the fit.
+#: Relative difference allowed between the sum of the weights and that of the fit.
 _SAME = 1e-6
 #: Entries of the work arrays of a tile.
 _WORK = 1 << 18
-#: Entries of A that a kernel takes at once which needs neither copies nor work arrays.
+#: Entries of A that a kernel without copies or work arrays processes at once.
 _TOGETHER = 1 << 17
 
 
@@ -51,9 +51,9 @@ class Scales(NamedTuple):
 
 @dataclass
 class FittedData:
-    """The rows behind a fit. Rows of weight zero were left out, or (lazy ones) add nothing.
+    """The rows behind a fit. Rows of weight zero were left out, or (in lazy arrays) add nothing.
 
-    Coefficients x (d, k) of the caller are `coefficient_units` times those of the scaled A and B.
+    The user's coefficients x (d, k) are `coefficient_units` times those of the scaled A and B.
 
     Attributes
     ----------
@@ -64,15 +64,15 @@ class FittedData:
     w : (n,) ndarray, Dask array or None
         Weights; None for ones.
     repeats : bool
-        Whether a weight w stands for w equal rows (frequency weights) or for the variance 1/w.
+        Whether a weight w means w equal rows (frequency weights) or the variance 1/w.
     n_rows : int
-        Rows with weight; with `repeats` the sum of the weights.
+        Rows with positive weight; with `repeats` the sum of the weights.
     groups : Groups or None
     b_scale : (k,) ndarray
     unit : float
-        What multiplied the weights of the caller, mostly a power of two.
+        Factor applied to the user's weights, usually a power of two.
     live : (n,) ndarray of int or None
-        Numbers of the rows that are left, where some were left out.
+        Indices of the rows that are kept, if some were left out.
     """
 
     tall: TallMatrix
@@ -91,10 +91,10 @@ class FittedData:
         shape: Shape | None = None, scales: Scales | None = None,
         weight_sum: float | None = None,
     ) -> FittedData:  # fmt: skip
-        """Check what the caller gave once more, and scale A, b and weights.
+        """Check the user's data again, and scale A, b and weights.
 
-        `shape`, `scales` and the sum of the scaled weights are those of the fit, whose data need
-        not be looked at for them then.
+        `shape`, `scales` and the sum of the scaled weights are those of the fit; if given, the data
+        are not read for them.
         """
         tall = open_tall(A, finite=scales is None)
         if shape not in (None, tall.A.shape):
@@ -112,7 +112,7 @@ class FittedData:
             largest, n_positive, total, n_whole = tall.compute(
                 w.max(), (w > 0.0).sum(), w.sum(dtype=np.float64), (w == np.floor(w)).sum()
             )
-            if not largest > 0.0:  # lazy ones are not looked at before
+            if not largest > 0.0:  # lazy weights are not read before
                 raise ValueError("weights must have a positive sum, got only zeros")
             if repeats and n_whole < tall.n:
                 raise ValueError("weights must be whole numbers if they are frequencies")
@@ -123,7 +123,7 @@ class FittedData:
                 )
                 fitted_sum = weight_sum if np.isfinite(total) else None
                 if fitted_sum and abs(unit * total - fitted_sum) > _SAME * fitted_sum:
-                    unit = fitted_sum / float(total)  # weights in another unit than in the fit
+                    unit = fitted_sum / float(total)  # weights in a different unit from the fit
                 w = unit * w
             if n_positive < tall.n and not tall.lazy:
                 live = np.flatnonzero(w)
@@ -167,7 +167,7 @@ class FittedData:
 
     @property
     def coefficient_units(self) -> Array:
-        """Powers of two (d, k): coefficients x of the caller are these times the scaled ones."""
+        """Powers of two (d, k): the user's coefficients x are these times the scaled ones."""
         columns, rhs = (np.frexp(scale)[1] - 1 for scale in (self.scale, self.b_scale))
         return Scales(columns.astype(np.int64), rhs.astype(np.int64)).units
 
@@ -181,9 +181,9 @@ class FittedData:
     ) -> list[Array]:
         """Sums over the tiles of the arrays that ``function(X, *parts, **constants)`` returns.
 
-        One pass over A, on several threads; parts are fixed by the shape, so that the sums do not
-        depend on the number of threads. With `widths` X and the parts are C-ordered and read-only,
-        as compiled kernels want them, and ``work=`` are arrays (rows, width) to write to.
+        One pass over A, on several threads; the shape determines the parts, so that the sums do not
+        depend on the number of threads. With `widths`, X and the parts are C-ordered and read-only,
+        as compiled kernels require, and ``work=`` are arrays (rows, width) to write to.
         """
         size = sum(math.prod(shape) for shape in shapes)
         total = self.tall.compute(
@@ -203,7 +203,7 @@ class FittedData:
         width: int | None = None,
         **constants: Any,
     ) -> Any:
-        """What ``function(X, *parts, **constants)`` says of each row, (n,) or (n, width)."""
+        """The values of ``function(X, *parts, **constants)`` for each row, (n,) or (n, width)."""
         return self.tall.map_rows(
             _values_of_block, *vectors, width=width, of_tile=function, columns=width, **constants
         )
@@ -211,7 +211,7 @@ class FittedData:
     def select(
         self, function: Callable[..., Any], *vectors: Any, **constants: Any
     ) -> tuple[Array, ...]:
-        """The few rows X of which ``function(X, *parts, **constants)`` is true, and their parts."""
+        """The few rows X with ``function(X, *parts, **constants)`` true, and their parts."""
         found = self.tall.gather_rows(_rows_of_block, *vectors, of_tile=function, **constants)
         return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
@@ -249,7 +249,7 @@ def _sums_of_block(
 
 
 def _is_ready(block: MemoryMatrix) -> bool:
-    """Whether kernels can read the rows as they lie."""
+    """Whether kernels can read the rows in place."""
     lies = isinstance(block.A, np.ndarray) and block.A.flags.c_contiguous
     return lies and np.may_share_memory(block.rows(0, 1), block.A)
 
@@ -259,7 +259,7 @@ def _for_kernels(values: Any) -> Array:
 
 
 def _carved(work: Array, n_rows: int, widths: tuple[int, ...]) -> list[Array]:
-    """Arrays (n_rows, width), one behind the other."""
+    """Arrays (n_rows, width), one after the other in memory."""
     arrays, first = [], 0
     for width in widths:
         last = first + n_rows * width

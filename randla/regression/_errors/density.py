@@ -6,9 +6,9 @@ With the bandwidth h of Hall and Sheather (halved until tau -+ h are quantiles) 
 * "nid": :math:`2h / \delta_i`, or 0 (Hendricks and Koenker; as R's quantreg);
 * the default: :math:`2h\, \delta_i^+ / (\delta_i^2 + v_i / 2)`, shrunk by an estimate of the
   variance of the difference, :math:`v_i = 2h (1 - 2h) \max(s, \delta_i^+ / 2h)^2 \ell_i`. As
-  1/delta is convex, the quotient alone is too large just in the rows that decide the errors;
-* "iid": 1/s for all, s the difference quotient of the quantiles of the residuals (Siddiqui) that
-  are not zero: as many as there are coefficients are zero in every fit;
+  1/delta is convex, the plain quotient is too large exactly in the rows that determine the errors;
+* "iid": 1/s for all rows, s the difference quotient of the quantiles of the nonzero residuals
+(Siddiqui): in every fit as many residuals as coefficients are zero;
 * "powell": a normal kernel at the residual, and "CR1": a flat one (Parente and Santos Silva).
 
 Here :math:`\ell_i = a_i^T G D_0 G a_i` is the variance of :math:`a_i^T x` for a unit density; for
@@ -34,12 +34,12 @@ from randla.regression._errors.data import FittedData
 from randla.regression._errors.lp_fit import LpRows
 from randla.regression._errors.order_statistics import smallest, weighted_quantiles
 
-#: Differences of fits up to this, beside the range of b, are rounding errors.
+#: Differences of fits up to this, relative to the range of b, are rounding errors.
 _ROUNDING = 1e-12
 
 
 def hall_sheather(n: float, tau: float) -> float:
-    """Bandwidth in tau for 95 % intervals, halved until tau -+ h are inside of (0, 1)."""
+    """Bandwidth in tau for 95 % intervals, halved until tau -+ h are within (0, 1)."""
     from scipy.special import ndtri
 
     q = ndtri(tau)
@@ -52,7 +52,7 @@ def hall_sheather(n: float, tau: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """Residuals of k fits, and the order statistics that densities need.
+    """Residuals of k fits, and the order statistics needed for densities.
 
     Attributes
     ----------
@@ -60,13 +60,13 @@ class Residuals:
     taus, h : (k,) ndarray
         Quantiles and bandwidths.
     kept : (n, k) ndarray or Dask array of bool
-        Rows off the fit: as many as there are coefficients lie on it in every fit.
+        Rows off the fit: in every fit, as many rows as coefficients lie on it.
     n_zero : (k,) ndarray
         Rows whose residual is a rounding error.
     is_perfect : (k,) ndarray of bool
-        Fits without any other residual: they have no errors.
+        Fits with no other residuals: their errors are zero.
     rounding : (k,) ndarray
-        Of the residuals: a mean over rows that a few large ones do not decide.
+        Rounding error of the residuals: a mean over rows that is not dominated by a few large ones.
     """
 
     rows: LpRows
@@ -79,7 +79,7 @@ class Residuals:
 
     @classmethod
     def of(cls, rows: LpRows) -> Residuals:
-        """Look at the residuals of a fit."""
+        """Compute the statistics of the residuals of a fit."""
         fit, data = rows.fit, rows.data
         w, tall = data.w, data.tall
         h = np.array([hall_sheather(effective_rows(data), tau) for tau in fit.taus])
@@ -96,7 +96,7 @@ class Residuals:
         return cls(rows, np.array(fit.taus), h, kept, n_zero, is_perfect, (roots / data.n) ** 2)
 
     def quantiles(self, levels: Array, values: Any, kept: Any = None) -> Array:
-        """The levels (q, k) of values (n, k) of the kept rows, of all by default."""
+        """The quantiles (q, k) of values (n, k) over the kept rows, all rows by default."""
         return weighted_quantiles(self.rows.data.tall, values, kept, self.rows.data.w, levels)
 
     @property
@@ -119,7 +119,7 @@ class Residuals:
 
 
 def effective_rows(data: FittedData) -> float:
-    """Rows of equal weight that tell as much, (sum w)^2 / sum w^2; all of repeated ones."""
+    """Effective number of rows, (sum w)^2 / sum w^2; for frequencies the number of rows."""
     w = data.w
     if w is None or data.repeats:
         return float(data.n_rows)
@@ -133,7 +133,7 @@ def effective_rows(data: FittedData) -> float:
 def quantile_differences(residuals: Residuals) -> Array:
     """Differences (d, k) between the fits at tau + h and tau - h, in scaled units.
 
-    All are solved in one call; what the fit has already is not solved again.
+    All are solved in one call; fits that exist already are not solved again.
     """
     rows, h = residuals.rows, residuals.h
     fit, data = rows.fit, rows.data
@@ -147,7 +147,7 @@ def quantile_differences(residuals: Residuals) -> Array:
 
 
 def shrunk(residuals: Residuals, difference: Array, basis: Basis) -> Any:
-    """The default, (n, k)."""
+    """The default density, (n, k)."""
     return residuals.rows.data.rows(
         _shrunk, residuals.rows.rounding, width=len(residuals.h), difference=difference,
         h=residuals.h, s=residuals.sparsity, root=basis.variance_root(),
@@ -167,7 +167,7 @@ def _shrunk(
 
 
 def hendricks_koenker(residuals: Residuals, difference: Array) -> Any:
-    """That of "nid", (n, k)."""
+    """The density of "nid", (n, k)."""
     return residuals.rows.data.rows(
         _difference_quotient, residuals.rows.rounding, width=len(residuals.h),
         difference=difference, h=residuals.h, tiny=_tiny(residuals.rows.data),
@@ -181,12 +181,12 @@ def _difference_quotient(
 
 
 def _above(delta: Array, rounding: Array, tiny: float) -> Array:
-    """Differences, zero where both fits go through a row but for rounding errors."""
+    """Differences, set to zero where both fits pass through a row up to rounding."""
     return np.where(delta > np.maximum(tiny, rounding), delta, 0.0)
 
 
 def normal_kernel(residuals: Residuals) -> Any:
-    """That of "powell", (n, k): widths from the standard deviation or the quartiles, if less."""
+    """The density of "powell", (n, k): widths from standard deviation or quartiles."""
     u, quarters = residuals.rows.u, np.full((2, len(residuals.h)), [[0.25], [0.75]])
     low, high = residuals.quantiles(quarters, u)
     between = residuals.above_rounding(high - low)
@@ -198,7 +198,7 @@ def normal_kernel(residuals: Residuals) -> Any:
 
 
 def flat_kernel(residuals: Residuals) -> Any:
-    """That of "CR1", (n, k): widths from the median absolute deviation from the median."""
+    """The density of "CR1", (n, k): widths from the median absolute deviation from the median."""
     u, half = residuals.rows.u, np.full((1, len(residuals.h)), 0.5)
     (middle,) = residuals.quantiles(half, u)
     (deviation,) = residuals.quantiles(half, abs(u - middle))
@@ -222,6 +222,6 @@ def _quotient(x: Any, y: Array) -> Array:
 
 
 def _tiny(data: FittedData) -> float:
-    """Differences of fits up to this are rounding errors: that of b, wherever its origin is."""
+    """Bound on rounding errors in differences of fits: that of b, for any origin."""
     low, high = data.tall.compute(data.B.min(), data.B.max())
     return _ROUNDING * (float(high) - float(low))

@@ -1,4 +1,4 @@
-"""What a kind of inference says of the coefficients, before it becomes an `Inference`."""
+"""The statistical errors that a kind of inference computes, before they become an `Inference`."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from randla._typing import Array
 from randla.regression._errors.options import InferenceWarning
 
 NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
-#: A coefficient is not determined where so much of its (squared) unit vector is outside of the row
+#: A coefficient is not determined if this (squared) fraction of its unit vector is outside the row
 #: space, in columns scaled to norm about 1.
 _OUTSIDE = 1e-12
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Statistical errors of k fits of d coefficients, in the units of the caller.
+    """Statistical errors of k fits of d coefficients, in the user's units.
 
     Attributes
     ----------
     covariance : (k d, k d) ndarray
-        Of the estimates over repetitions of the data, coefficients fastest. NaN in rows and
-        columns of coefficients that have none.
+        Covariance of the estimates over repetitions of the data, coefficients fastest. NaN in rows
+        and columns of coefficients that have none.
     degrees_of_freedom : (d, k) ndarray
-        Of the Student t law of each coefficient.
+        Degrees of freedom of the Student t law of each coefficient.
     assumed : str
-        One line of the table: what is assumed, such as "independent rows, HC3".
+        The assumption, as one line of the table, such as "independent rows, HC3".
     notes : tuple of str
         Further lines for `summary`.
     replicates : (n_replicates, d, k) ndarray or None
     interval : callable or None
-        ``interval(level)`` gives low, high (d, k) where the interval is not that of Student's t.
+        ``interval(level)`` gives low, high (d, k) if the interval is not Student's t.
     reasons : dict of int to str
-        Why a coefficient has no error, by its number.
+        Reasons why coefficients have no error, by their indices.
     unit : float or (d, k) ndarray
-        Powers of two: `covariance` is that of estimates over them, whose squares are within range.
+        Powers of two: `covariance` is that of estimates divided by them; squares stay in range.
     complete : (k d, k d) ndarray or None
-        Where A lacks rank, the covariance of all coefficients of the shortest x. It serves for
-        sums that the data determine, such as fitted values.
+        If A lacks rank, the covariance of all coefficients of the shortest x. It is used for
+        combinations that the data determine, such as fitted values.
     null : (d, d - rank) ndarray or None
-        Then weights of a sum, times the units, are determined if they have no part in its span.
+        Then a combination is determined if its weights, times the units, are orthogonal to these.
     """
 
     covariance: Array
@@ -61,17 +61,17 @@ class Errors:
 
     @property
     def units(self) -> Array:
-        """The units (d, k) one by one."""
+        """The units (d, k), one for each coefficient."""
         return np.broadcast_to(self.unit, self.degrees_of_freedom.shape)
 
     def without(self, reasons: Mapping[int, str]) -> Errors:
-        """The same without errors of some coefficients, by their numbers (coefficients fastest)."""
+        """The same without the errors of some coefficients, by index (coefficients fastest)."""
         covariance, numbers = self.covariance.copy(), list(reasons)
         covariance[numbers] = covariance[:, numbers] = np.nan
         return replace(self, covariance=covariance, reasons={**self.reasons, **reasons})
 
     def completed(self, null: Array) -> Errors:
-        """The same without errors of coefficients that columns leave open which depend."""
+        """The same without errors of coefficients that dependent columns leave undetermined."""
         if null.shape[1] == 0:
             return self
         d, k = self.degrees_of_freedom.shape
@@ -81,7 +81,7 @@ class Errors:
 
 
 def null_space(K: Array) -> Array:
-    """An orthonormal basis (d, d - rank) of what is orthogonal to the columns of K (d, rank)."""
+    """An orthonormal basis (d, d - rank) of the complement of the columns of K (d, rank)."""
     d, rank = K.shape
     return np.linalg.qr(K, mode="complete")[0][:, rank:] if rank < d else np.empty((d, 0))
 
@@ -102,12 +102,12 @@ def diagonal(covariance: Array, shape: tuple[int, int]) -> Any:
 
 
 def warn_of_missing(errors: Errors, names: tuple[str, ...]) -> None:
-    """Warn, by name, of coefficients without an error."""
+    """Warn, by name, about coefficients without an error."""
     by_reason: dict[str, list[str]] = {}
     for column, reason in sorted(errors.reasons.items()):
         by_reason.setdefault(reason, []).append(names[column])
     for reason, columns in by_reason.items():
-        listed = _listed(list(dict.fromkeys(columns)))  # each once, for however many quantiles
+        listed = _listed(list(dict.fromkeys(columns)))  # each once, for any number of quantiles
         warn_caller(f"no standard error for {listed}: {reason}", InferenceWarning)
 
 

@@ -1,4 +1,4 @@
-"""What a least-squares fit hands over to its inference: no data, only factors and scales."""
+"""The record of a least-squares fit for its inference: no data, only factors and scales."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class KeptRows(NamedTuple):
 
     Q: Array  # (rows, rank): the rows q_i for K of the sketch, weighted
     R: Array  # (rows, k), weighted residuals of the estimate
-    n_rows: int  # from which they were drawn, those of weight zero included
+    n_rows: int  # number of rows they were drawn from, including rows of weight zero
 
 
 class OneSketch(NamedTuple):
@@ -24,7 +24,7 @@ class OneSketch(NamedTuple):
 
     n_rows: int  # m
     population: int | None  # N of an SRHT, see `randla.sketching._inference`
-    mixes_rows: bool = True  # whether each row of S A is made of all rows
+    mixes_rows: bool = True  # whether each row of S A combines all rows
     kept: KeptRows | None = None
 
 
@@ -44,21 +44,21 @@ class LeastSquaresFit(NamedTuple):
     factors : tuple of ndarray
         K, or the factors of a Kronecker product that is K.
     products : (k, k) ndarray
-        Inner products of the weighted residuals, NaN where they are not known. For a sketch
-        estimates of those of the exact solution.
+        Inner products of the weighted residuals, NaN if unknown. For a sketch, estimates of those
+        of the exact solution.
     column_norms : (d,) ndarray
-        Of the scaled and weighted A, at least to a few digits.
+        Column norms of the scaled and weighted A, accurate to a few digits.
     shape : (n, d)
-        Of the caller's A.
+        Shape of the user's A.
     n_rows : int
         Rows of positive weight.
     is_weighted : bool
     scales : Scales
     sketch : OneSketch or None
     weight_sum : float or None
-        Of the scaled weights; None where it was not looked at.
+        Sum of the scaled weights; None if it was not computed.
     slack : float
-        Relative size of the gradient A'W(b - A x) that the fit is known to have left.
+        Relative size of the gradient A'W(b - A x) that the fit is known to leave.
     """
 
     Y: Array
@@ -93,10 +93,10 @@ class LeastSquaresFit(NamedTuple):
 
     @property
     def terms(self) -> Array:
-        """Sizes (k,) of the terms of A y, summed: what rounding errors of A y are relative to."""
+        """Sizes (k,) of the terms of A y, summed: the scale of rounding errors of A y."""
         return self.column_norms @ np.abs(self.Y)
 
     @property
     def units(self) -> Array:
-        """Powers of two (d, k): the caller's coefficients are these times `Y`."""
+        """Powers of two (d, k): the user's coefficients are these times `Y`."""
         return self.scales.units

@@ -1,4 +1,4 @@
-"""Groups of rows whose errors may be correlated (clusters): labels of any kind as codes."""
+"""Groups of rows whose errors may be correlated (clusters): labels of any type as codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from randla._tall.base import TallMatrix
 from randla._validation import are_in_memory, is_sparse
 
-#: Integers that span at most this many values for each row are numbered by a table of them.
+#: Integers that span at most this many values for each row are numbered through a table.
 _VALUES_PER_ROW = 4
 
 
@@ -23,21 +23,21 @@ class Groups:
     ----------
     codes : (n,) ndarray or Dask array of int64
     n_groups : int
-        Groups that have rows with weight.
+        Groups that have rows with positive weight.
     """
 
     codes: Any
     n_groups: int
 
     def take(self, rows: Any) -> Groups:
-        """The same groups for some of the rows, which have all the weight."""
+        """The same groups for some of the rows, which carry all the weight."""
         return Groups(self.codes[rows], self.n_groups)
 
 
 def as_groups(tall: TallMatrix, labels: Any, w: Any) -> Groups:
-    """Check and number labels (n,): numbers, strings, categoricals; of arrays, tables, Dask.
+    """Check and number labels (n,): numbers, strings, categoricals; from arrays, tables, Dask.
 
-    Rows of weight zero do not count: where no other row has their label, their code means nothing.
+    Rows of weight zero do not count: if no other row has their label, their code has no meaning.
     """
     given, labels = type(labels).__name__, _as_array(labels)
     if labels.shape == ():
@@ -62,16 +62,16 @@ def as_groups(tall: TallMatrix, labels: Any, w: Any) -> Groups:
 
 
 def _as_array(labels: Any) -> Any:
-    """Labels as an ndarray or a Dask array of one dimension, of anything that can be compared."""
+    """Labels as an ndarray or a Dask array of one dimension, of any comparable type."""
     if is_sparse(labels):
         raise TypeError(f"groups must be a dense array, got a sparse {type(labels).__name__}")
     if isinstance(labels, np.ma.MaskedArray) and np.ma.is_masked(labels):
         raise ValueError(f"groups must have no missing labels, got {np.ma.count_masked(labels)}")
-    pandas = sys.modules.get("pandas")  # absent: then labels are not one of its objects
+    pandas = sys.modules.get("pandas")  # not imported: then the labels are not a Dask object
     if pandas is not None and isinstance(
         labels, (pandas.Series, pandas.Index, pandas.api.extensions.ExtensionArray)
     ):
-        codes, _ = pandas.factorize(labels)  # also of categoricals, whose levels may be unused
+        codes, _ = pandas.factorize(labels)  # also for categoricals, whose levels may be unused
         if (codes < 0).any():
             raise ValueError(f"groups must have no missing labels, got {(codes < 0).sum()}")
         return codes
@@ -85,7 +85,7 @@ def _as_array(labels: Any) -> Any:
                 "groups.compute_chunk_sizes() first"
             )
         return labels
-    if isinstance(labels, (list, tuple)):  # 1 and "1" are two labels: NumPy would make them one
+    if isinstance(labels, (list, tuple)):  # 1 and "1" are two labels: NumPy would merge them
         kinds = {type(label) for label in labels}
         if len(kinds) > 1 or tuple in kinds:
             array = np.empty(len(labels), object)
@@ -95,7 +95,7 @@ def _as_array(labels: Any) -> Any:
 
 
 def _numbered(values: Any) -> tuple[Any, Any]:
-    """Different labels, and the number of the label of each row."""
+    """Distinct labels, and the index of the label of each row."""
     _require_labels(values)
     if values.dtype.kind == "O":
         numbers: dict[Any, int] = {}
@@ -114,7 +114,7 @@ def _numbered(values: Any) -> tuple[Any, Any]:
 
 
 def _require_labels(values: Any) -> None:
-    """Raise ValueError for missing labels, TypeError for what cannot be a label."""
+    """Raise ValueError for missing labels, TypeError for values that cannot be labels."""
     kind = values.dtype.kind
     if kind == "O":
         n_missing = sum(map(_is_missing, values))
@@ -145,7 +145,7 @@ def _is_missing(label: Any) -> bool:
 
 
 def _of_blocks(tall: TallMatrix, labels: Any, w: Any) -> Groups:
-    """Groups of labels that are not in memory; their different ones are read at once."""
+    """Groups of labels that are not in memory; the distinct labels are computed at once."""
     chunks = (tall.A.chunks[0],)
     labels = labels if labels.chunks == chunks else labels.rechunk(chunks)
     found: set[Any] = set().union(*tall.gather_vectors(_labels_of_block, labels, w))
@@ -154,7 +154,7 @@ def _of_blocks(tall: TallMatrix, labels: Any, w: Any) -> Groups:
 
 
 class _Numbers(dict):  # type: ignore[type-arg]
-    """Numbers of labels; 0 for those that belong to rows of weight zero only."""
+    """Indices of labels; 0 for labels that only rows of weight zero have."""
 
     def __init__(self, labels: set[Any]) -> None:
         super().__init__(zip(_in_order(labels), range(len(labels)), strict=True))
@@ -164,7 +164,7 @@ class _Numbers(dict):  # type: ignore[type-arg]
 
 
 def _in_order(labels: set[Any]) -> list[Any]:
-    """The same order in each run, as far as the labels have one."""
+    """A reproducible order, if the labels have one."""
     try:
         return sorted(labels)
     except TypeError:

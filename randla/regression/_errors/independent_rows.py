@@ -7,12 +7,12 @@ of an orthonormal basis, :math:`h_i = |q_i|^2` are the leverages, and with the w
 .. math:: K \Big(\sum_i \frac{r_i^2}{(1 - h_i)^p} q_i q_i^T\Big) K^T, \qquad
           p = 0\ (\text{HC0}),\ 1\ (\text{HC2}),\ 2\ (\text{HC3}),
 
-HC1 being HC0 times n/(n - d). HC3 is the sum of the squared changes of x when one row is left out.
-A row of frequency weight w is w rows, each with the leverage of one.
+HC1 is HC0 times n/(n - d). HC3 is the sum of the squared changes of x when one row is left out.
+A row of frequency weight w is w rows, each with the leverage of a single row.
 
-A row of leverage one says nothing of its own error: its residual is zero. It is left out of the
-sum, and the coefficients that hang on it have no error; those of the others are then exactly what
-a fit without the row, and without its direction, gives.
+A row of leverage one carries no information about its own error: its residual is zero. It is left
+out of the sum, and the coefficients that depend on it have no error; the errors of the others are
+then exactly those of a fit without the row and without its direction.
 
 Sources: White, Econometrica 48 (1980); MacKinnon and White, J. Econometrics 29 (1985) (HC1-HC3).
 """
@@ -41,13 +41,13 @@ from randla.regression._errors.whitened_rows import (
 from randla.regression._kernels import robust as kernels
 
 _EPS = float(np.finfo(np.float64).eps)
-#: 1 - h below which a row stands alone: its residual is zero whatever its error.
+#: 1 - h below which a row stands alone: its residual is zero for any error.
 _ALONE = 1e-10
-#: Share of a coefficient (in a basis of norm 1) that rows which stand alone may have in it, beside
-#: rounding errors.
+#: Fraction of a coefficient (in a basis of norm 1) that rows standing alone may determine, except
+#: for rounding errors.
 _OF_ALONE = 1e-7
 _STANDS_ALONE = (
-    "it hangs on one row of leverage one, whose residual is zero whatever the error of that row"
+    "it depends on one row of leverage one, whose residual is zero whatever the error of that row"
 )
 #: Rank (times right-hand sides) up to which one compiled loop is faster than calls of BLAS.
 _FEW = 64
@@ -59,20 +59,20 @@ class RowSums(NamedTuple):
     """Sums over all rows."""
 
     gradient: Array  # (k, r) of K'A'W(b - A x)
-    products: Array  # (k, k) of the weighted residuals
+    products: Array  # (k, k), of the weighted residuals
     n_heavy: Array  # () rows of leverage near one
     meat: Array  # (k, k, r, r) of the kind, without heavy rows
     moments: Array  # (2, d) for the degrees of freedom, without heavy rows
 
 
 def sum_rows(fit: LeastSquaresFit, data: FittedData, kind: str) -> RowSums:
-    """All that one pass says."""
+    """The sums of one pass."""
     d, k, r = data.d, data.k, fit.rank
     constants, with_moments = constants_of(fit, data), kind == "robust"
     K, Y = constants["K"], constants["Y"]
     is_few, even = k * r <= _FEW, r + r % 2
     *blocks, (rows, columns, last) = SplitTriangle(K).blocks
-    last = np.hstack([last, Y])  # which multiplies all columns of A
+    last = np.hstack([last, Y])  # it multiplies all columns of A
     blocks.append((rows, slice(columns.start, r + k), last))
     products, n_heavy, meat, moments = data.sums(
         _add_few if is_few else _sums_of_wide_tile, data.B, data.w,
@@ -105,7 +105,7 @@ def _sums_of_wide_tile(
     X: Array, B: Array, w: Array | None, *, blocks: list[Any], K: Array, repeats: bool, power: int,
     work: list[Array], **_: Any,
 ) -> list[Any]:  # fmt: skip
-    """All is turned: rows of A are columns."""
+    """All arrays are transposed: rows of A are columns."""
     P, scores, G = (array.reshape(-1, len(X)) for array in work)
     k = B.shape[1]
     Q, R = P[:-k], P[-k:]
@@ -130,7 +130,7 @@ def _sums_of_wide_tile(
 
 
 def _covariance(rows: WhitenedRows, power: int, K: Array) -> Array:
-    """The covariance (k d, k d) from some rows: row by row, as their sums would hide its digits."""
+    """The covariance (k d, k d) from some rows: row by row, as sums would lose digits."""
     R = rows.R / (rows.left[:, None] ** (0.5 * power))
     changes = R[:, :, None] * (rows.Q @ K.T)[:, None, :]  # of the coefficients
     changes = changes.reshape(len(R), R.shape[1] * len(K))
@@ -138,7 +138,7 @@ def _covariance(rows: WhitenedRows, power: int, K: Array) -> Array:
 
 
 def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSums) -> Errors:
-    """HC0-HC3, and "robust": HC3 with the degrees of freedom of Satterthwaite."""
+    """HC0-HC3, and "robust": HC3 with Satterthwaite's degrees of freedom."""
     K, (d, k), r = basis(fit, data), fit.Y.shape, fit.rank
     heavy = heavy_rows(fit, data) if sums.n_heavy > 0 else no_rows(r, k)
     alone = heavy.left < _ALONE

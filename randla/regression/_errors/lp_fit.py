@@ -1,4 +1,4 @@
-"""A quantile or l_p fit and its rows: what errors start from, and whether they belong together."""
+"""A quantile or l_p fit with its rows: the input of its errors, and a check that they match."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from randla.regression._errors.data import FittedData, Scales
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).smallest_subnormal)
-#: Residuals up to so many rounding errors are zero.
+#: Residuals up to this many rounding errors are zero.
 ZERO = 16.0
-#: A'z beside the sizes of its terms, and the value, by which the rows of the fit may differ.
+#: Tolerances, for the rows of the fit, of A'z relative to its terms and of the value.
 _FEASIBLE, _SAME = 1e-8, 1e-9
 #: Squared column norms and entries of b that need no scaling.
 _MODERATE = 1e-60, 1e60
@@ -38,7 +38,7 @@ class LpFit:
     taus : tuple of float
         The quantiles in the order of the columns of x; empty for p > 1.
     rank : int
-        Of A.
+        Rank of A.
     solve : callable
         ``solve(A, b, tau=..., weights=...)``: coefficients (d, k) of the same problem for other
         rows, weights or several quantiles, in memory or lazy; without tau for p > 1.
@@ -57,7 +57,7 @@ class LpFit:
         cls, x: Array, value: Any, dual: Any, *, p: float, taus: tuple[float, ...] | None,
         rank: int, solve: Callable[..., Array],
     ) -> LpFit:  # fmt: skip
-        """From what `lp_regression` returned; the norm at p = 1 is two losses of the median."""
+        """From the result of `lp_regression`; the norm at p = 1 is two losses of the median."""
         n, d = len(dual), len(x)
         x, value, dual = x.reshape(d, -1), np.reshape(value, -1), dual.reshape(n, -1)
         if p > 1.0:
@@ -78,7 +78,7 @@ class LpRows:
     y : (d, k) ndarray
         Coefficients.
     u, rounding : (n, k) ndarray or Dask array
-        Residuals, and bounds up to which they are zero.
+        Residuals, and bounds up to which they count as zero.
     dual : (n, k) ndarray or Dask array
         For the weights of `data`.
     gram, meat : (d, d) ndarray
@@ -86,7 +86,7 @@ class LpRows:
     unit : (k,) ndarray
         A typical residual, a power of two; 1 for a perfect fit.
     has_dual : bool
-        Whether all fits have a dual vector; it is zero where nothing could be proven.
+        Whether all fits have a dual vector; it is zero if nothing could be proven.
     is_perfect : (k,) ndarray of bool
         Whether all residuals, or on average, are rounding errors.
     """
@@ -107,13 +107,13 @@ class LpRows:
     def open(
         cls, fit: LpFit, A: Any, b: Any, weights: Any, *, repeats: bool, groups: Any
     ) -> LpRows:
-        """Read the rows once more; refuse those that are not of the fit.
+        """Read the rows again; refuse rows that do not belong to the fit.
 
-        Rows and weights of a fit have A'z = 0, z in its box, and losses that add up to `value`.
+        Rows and weights of a fit satisfy A'z = 0, z in its box, and their losses sum to `value`.
         """
         d = len(fit.x)
         options = {"repeats": repeats, "groups": groups, "shape": (len(fit.dual), d)}
-        if weights is None and fit.rank == d:  # columns are mostly moderate: read once less
+        if weights is None and fit.rank == d:  # columns are usually moderate: saves a pass
             plain = Scales(np.zeros(d, np.int64), np.zeros(1, np.int64))
             data = FittedData.open(A, b, scales=plain, **options)
             rows = cls._of(fit, data)
@@ -125,7 +125,7 @@ class LpRows:
 
     @classmethod
     def _of(cls, fit: LpFit, data: FittedData, scaled: bool = False) -> LpRows | None:
-        """None where numbers are too large or small and not scaled."""
+        """None if numbers are very large or small and not scaled."""
         (d, k), tall, p = fit.x.shape, data.tall, fit.p
         total = float(data.n_rows if data.w is None else tall.compute(data.w.sum()))
         factor = data.unit ** (1.0 / p) * float(data.b_scale[0])  # of the value
@@ -146,9 +146,9 @@ class LpRows:
         )  # fmt: skip
         if not scaled and not _is_moderate(gram.diagonal(), tall.compute(abs(data.B).max())):
             return None
-        floor = total * TINY * factor / unit  # what the value cannot tell, in the units of `sums`
+        floor = total * TINY * factor / unit  # what the value cannot show, in the units of `sums`
         _require_same(gram.diagonal(), sums, fit.value * factor / unit, p, floor, total)
-        # Row by row, as rows of small weight are fitted too. (On average: some are beyond bounds.)
+        # Row by row, as rows of small weight are fitted too. (On average: some exceed the bounds.)
         is_perfect = (n_off == 0) | (excess <= n_live / ZERO)
         u, rounding, has_dual = table[:, :k], table[:, k:], bool(sums[1].all())
         return cls(fit, data, y, u, rounding, dual, gram, meat, unit, has_dual, is_perfect)
@@ -185,9 +185,9 @@ def _guarded(
     X: Array, table: Array, Z: Array, w: Array | None, *, taus: Array, unit: Array, p: float,
     squares: bool,
 ) -> tuple[Array, ...]:  # fmt: skip
-    """Gram matrices; residuals that are not zero, and all over bounds; X'z and |z|^2; then sums.
+    """Gram matrices; nonzero residuals, and all over bounds; X'z and |z|^2; then sums.
 
-    These are the loss, what rounding errors may make of it, and how far z is outside of its box.
+    The sums are the loss, a bound on its rounding errors, and the distance of z from its box.
     """
     k = Z.shape[1]
     u, rounding = table[:, :k] / unit, table[:, k:] / unit
@@ -206,7 +206,7 @@ def _guarded(
 
 
 def grams(Q: Array, w: Array | None, *, squares: bool) -> tuple[Array, Array]:
-    """Q'WQ, and Q'MQ with m = w^2 if `squares` are asked for, else w."""
+    """Q'WQ, and Q'MQ with m = w^2 if `squares` are requested, else w."""
     if w is None:
         gram = np.zeros((Q.shape[1], Q.shape[1]))
         add_gram(Q, gram)

@@ -1,4 +1,4 @@
-"""The arguments of `inference`, checked, and which kinds there are for which fit."""
+"""The arguments of `inference`, checked, and the kinds available for each fit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CLUSTERED = ("cluster", "CR1", "CR2", "CR3")
 
 
 class InferenceWarning(RandlaWarning):
-    """A statistical error that is not what it seems, or that cannot be given."""
+    """A statistical error that may be misleading, or that cannot be given."""
 
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """What the caller asks for, apart from the data."""
+    """The user's options, apart from the data."""
 
     kind: str
     repeats: bool  # frequency weights
@@ -36,13 +36,13 @@ class InferenceOptions:
         cls, kinds: tuple[str, ...], *, kind: Any, groups: Any, weights: Any, weights_are: Any,
         n_replicates: Any, rng: Any, progress: Any,
     ) -> InferenceOptions:  # fmt: skip
-        """Check the arguments one by one and against one another."""
+        """Check the arguments one by one and against each other."""
         if kind is None:
             kind = "robust" if groups is None else "cluster"
         if str(kind) in CLUSTERED and "cluster" not in kinds:
             raise ValueError(
-                "groups must come with kind='bootstrap' for p > 1: there is no formula for errors "
-                f"of clusters there, got kind={kind!r}"
+                "groups must come with kind='bootstrap' for p > 1, as errors of clusters have "
+                f"no formula there, got kind={kind!r}"
             )
         kind = as_choice(kind, "kind", kinds)
         if kind in CLUSTERED and groups is None:

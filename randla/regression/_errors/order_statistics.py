@@ -1,4 +1,4 @@
-"""Exact order statistics of weighted rows, in memory or lazy: passes that count, and a few rows."""
+"""Exact order statistics of weighted rows, in memory or lazy: counting passes and a few rows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from randla._tall.base import TallMatrix
 from randla._typing import Array
 
-#: Rows of a lazy vector that are looked at first; at least so many, and n^(2/3).
+#: Rows of a lazy vector that are sampled first: at least this many, and n^(2/3).
 _SAMPLE = 20_000
 #: Half width of a bracket in standard deviations of the sample.
 _REACH = 4.0
-#: A level within so many rounding errors of a step of the distribution function is on it.
+#: A level within this many rounding errors of a step of the distribution function is on it.
 _ON_STEP = 1.0 - 1e-14
 
 
@@ -33,8 +33,8 @@ def _smallest(first: int, values: Array, *, rank: int) -> Array:
 def weighted_quantiles(tall: TallMatrix, values: Any, kept: Any, w: Any, levels: Array) -> Array:
     """The smallest values at which the distribution of the kept rows reaches the levels.
 
-    Columns of values and kept (n, k) and of levels (q, k) belong together; `kept` None is all rows,
-    w (n,) are weights or None. NaN where no row is kept. No interpolation: m equal rows are one of
+    Columns of values and kept (n, k) and of levels (q, k) correspond; `kept` None means all rows, w
+    (n,) are weights or None. NaN if no row is kept. No interpolation: m equal rows count as one of
     weight m.
     """
     if tall.lazy:
@@ -88,7 +88,7 @@ def _distribution(values: Array, weight: Array) -> tuple[Array, Array]:
 
 
 def _sampled(first: int, values: Any, kept: Any, w: Any, *, stride: int) -> tuple[Array, Array]:
-    """Every so many rows, of those that are numbered through all blocks, and their weights."""
+    """Every so many rows, numbered through all blocks, and their weights."""
     rows = slice(-first % stride, None, stride)
     values, weight = np.asarray(values)[rows], np.ones_like(values[rows])
     if kept is not None:
@@ -97,7 +97,7 @@ def _sampled(first: int, values: Any, kept: Any, w: Any, *, stride: int) -> tupl
 
 
 def _bracket(values: Array, weight: Array, level: float, reach: float) -> tuple[float, float]:
-    """Quantiles between which that of all rows lies, if not off by more than `reach` deviations."""
+    """Quantiles that bracket that of all rows, unless it is off by more than `reach` deviations."""
     found, steps = _distribution(values, weight)
     total = steps[-1]
     if not total > 0.0:

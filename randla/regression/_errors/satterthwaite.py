@@ -1,17 +1,17 @@
 r"""Degrees of freedom of robust errors.
 
-The Student law of kind "robust" has the degrees of freedom of Satterthwaite, as Bell and McCaffrey
-(2002) take them for HC2: of the two moments that the variance estimate has where the errors have
-one variance. With :math:`g_i = (A G)_{ij} / \sqrt{1 - h_i}`,
+The Student t law of kind "robust" has the degrees of freedom of Satterthwaite, which Bell and
+McCaffrey (2002) use for HC2: they follow from the first two moments of the variance estimate for
+errors of one variance. With :math:`g_i = (A G)_{ij} / \sqrt{1 - h_i}`,
 
 .. math:: \nu_j = \frac{(\sum_i g_i^2 (1 - h_i))^2}{\sum_i g_i^4 (1 - 2 h_i) +
           \mathrm{tr}\, B^2}, \qquad B = \Big(\sum_i g_i^2 a_i a_i^T\Big) G,
 
-whose numerator is :math:`G_{jj}^2`. (For a row of leverage near one its own share of the trace
-cancels the term before it: :math:`g_i^4 (1 - h_i)^2` takes the place of both.) As
+whose numerator is :math:`G_{jj}^2`. (For a row of leverage near one, its own part of the trace
+cancels the preceding term: :math:`g_i^4 (1 - h_i)^2` replaces both.) As
 :math:`\mathrm{tr}\, B^2 \le (\mathrm{tr}\, B)^2 = (\sum_i g_i^2 h_i)^2` there is a lower bound from
-the same pass; the trace itself costs :math:`O(n d^2)` for each coefficient and is taken where the
-bound is below 100, as beyond that quantiles differ by less than 1.3 %.
+the same pass; the trace itself costs :math:`O(n d^2)` for each coefficient and is computed if the
+bound is below 100, as above that quantiles differ by less than 1.3 %.
 
 Sources: Bell and McCaffrey, Survey Methodology 28 (2002); Imbens and Kolesar, Review of Economics
 and Statistics 98 (2016).
@@ -34,10 +34,10 @@ from randla.regression._errors.whitened_rows import (
 )
 from randla.regression._kernels import robust as kernels
 
-#: Bound of the degrees of freedom from which it serves in their place.
+#: Lower bound of the degrees of freedom from which it replaces them.
 _MANY = 100.0
-#: Entries of sums that are held at a time for each part of the rows, and of rows that are held
-#: together; rows of a block of pairs.
+#: Entries of sums stored at a time for each part of the rows, and of rows stored together; rows of
+#: a block of pairs.
 _MAX_SUMS, _MAX_ROWS, _BLOCK = 1 << 20, 1 << 25, 512
 
 
@@ -59,7 +59,7 @@ def _squares(rows: WhitenedRows, K: Array) -> Array:
 def degrees_of_freedom(
     fit: LeastSquaresFit, data: FittedData, sums: Array, heavy: WhitenedRows
 ) -> Array:
-    """Those of each coefficient (d,), from the `moments` of all rows but the `heavy` ones."""
+    """The degrees of freedom (d,), from the `moments` of all rows but the `heavy` ones."""
     K = basis(fit, data)
     numerator, own = (K * K).sum(axis=1) ** 2, sums[0]
     G2 = _squares(heavy, K)
@@ -75,7 +75,7 @@ def degrees_of_freedom(
 
 
 def _traces(fit: LeastSquaresFit, data: FittedData, some: Array, heavy: WhitenedRows) -> Array:
-    """Tr B^2 of some coefficients, rows of K, without what heavy rows have in it of their own.
+    """Tr B^2 for some coefficients, rows of K, without the terms of heavy rows alone.
 
     B is similar to T = sum of g_i^2 q_i q_i'.
     """
@@ -118,7 +118,7 @@ def _triangles(
 def _traces_of_pairs(
     fit: LeastSquaresFit, data: FittedData, some: Array, heavy: Array, g_heavy: Array
 ) -> Array:
-    """The same as sums of g_i^2 g_l^2 (q_i'q_l)^2 over pairs of rows, where these are few."""
+    """The same as sums of g_i^2 g_l^2 (q_i'q_l)^2 over pairs of rows, if these are few."""
     Q = data.rows(_q_of_tile, data.B, data.w, width=fit.rank, **constants_of(fit, data))
     Q, w = data.tall.compute(Q), data.tall.compute(data.w) if data.repeats else None
     rows = WhitenedRows(Q, Q, 1.0 - np.einsum("ij,ij->i", Q, Q), w)

@@ -1,7 +1,7 @@
 r"""Rows of a least-squares fit in a basis in which A is orthonormal, and their leverages.
 
-With K of the record :math:`q_i = \sqrt{w_i} K^T a_i`, and :math:`h_i = |q_i|^2`. A row of frequency
-weight w is w rows, each with the leverage of one.
+With K of the record, :math:`q_i = \sqrt{w_i} K^T a_i` and :math:`h_i = |q_i|^2`. A row of frequency
+weight w is w rows, each with the leverage of a single row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from randla._typing import Array
 from randla.regression._errors.data import FittedData
 from randla.regression._errors.fit import LeastSquaresFit
 
-#: 1 - h below which it is computed anew, with all its digits; no number that designs would have.
+#: 1 - h below which it is recomputed to all digits; a value that designs are unlikely to have.
 HEAVY = 1.2345e-3
 
 
@@ -34,7 +34,7 @@ class WhitenedRows(NamedTuple):
         return self.left < HEAVY
 
     def where(self, which: NDArray[np.bool_]) -> WhitenedRows:
-        """Those of a mask."""
+        """The rows of a mask."""
         counts = None if self.counts is None else self.counts[which]
         return WhitenedRows(self.Q[which], self.R[which], self.left[which], counts)
 
@@ -68,7 +68,7 @@ def whiten_rows(
 
 
 def no_rows(r: int, k: int) -> WhitenedRows:
-    """None at all."""
+    """No rows."""
     return WhitenedRows(np.empty((0, r)), np.empty((0, k)), np.empty(0), None)
 
 
@@ -80,11 +80,11 @@ def multiply(X: Array, K: Array, out: Array) -> Array:
 
 
 def heavy_rows(fit: LeastSquaresFit, data: FittedData) -> WhitenedRows:
-    """The rows of leverage near one, at most little more than the rank; two passes.
+    """The rows of leverage near one, at most slightly more than the rank; two passes.
 
     1 - h comes from h (1 - h) = sum over the other rows l of (q_i'q_l)^2 (a projection is its own
     square), and the residual from the normal equations, h r_i = -sum of q_i'q_l r_l: sums whose
-    terms are as small as they are, so that no digits cancel.
+    terms are as small as the results, so that no digits cancel.
     """
     constants = constants_of(fit, data)
     vectors = (data.B,) if data.w is None else (data.B, data.w)
@@ -95,10 +95,10 @@ def heavy_rows(fit: LeastSquaresFit, data: FittedData) -> WhitenedRows:
     )
     h, among, R = np.einsum("ij,ij->i", rows.Q, rows.Q), rows.Q @ rows.Q.T, rows.R
     np.fill_diagonal(among, 0.0)
-    for _ in range(2):  # as each sum has the residuals of the other heavy rows
+    for _ in range(2):  # as each sum includes the residuals of the other heavy rows
         R = -(products + among @ R) / h[:, None]
     left = (others + (among**2).sum(axis=1)) / h
-    return WhitenedRows(rows.Q, R, left, None)  # none of them can be there twice
+    return WhitenedRows(rows.Q, R, left, None)  # none of them can occur twice
 
 
 def _is_heavy(*parts: Any, **constants: Any) -> Any:

@@ -1,1 +1,1 @@
-"""What every linear fit knows: the names of its columns, values and residuals."""
+"""What every linear fit provides: the names of its columns, values and residuals."""

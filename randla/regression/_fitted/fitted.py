@@ -1,4 +1,4 @@
-"""What all fits of coefficients can do: names, fitted values of new rows, residuals."""
+"""Methods shared by all fits of coefficients: names, fitted values of new rows, residuals."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class LinearFit(Result):
     x: Array
     _labels: Labels = field(default=PLAIN, kw_only=True)
 
-    def labelled(self, labels: Labels) -> Any:
-        """The result itself, which has just been made, with names from now on."""
+    def labeled(self, labels: Labels) -> Any:
+        """The new result itself, with names from now on."""
         vars(self)["_labels"] = labels
         return self
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the coefficients: of the columns of a table A, else "x0", "x1", ..."""
+        """Names of the coefficients: the columns of a table A, else "x0", "x1", ..."""
         return self._labels.all_names(len(self.x))
 
     def predict(self, A_new: Any) -> Any:
@@ -34,8 +34,8 @@ class LinearFit(Result):
         Parameters
         ----------
         A_new : (m, d) array_like, sparse matrix, LinearOperator, Dask array, or table
-            If A was a table, a table is matched to it by the names of the columns; others that it
-            has are not read. After a formula of `randla.formula`: new data.
+            If A was a table, columns of a new table are matched by name; other columns are ignored.
+            After a formula of `randla.formula`: new data.
 
         Returns
         -------
@@ -45,7 +45,7 @@ class LinearFit(Result):
         return product(self._labels.design(A_new, len(self.x)), self.x, "A_new")
 
     def residuals(self, A: Any, b: Any = None) -> Any:
-        """Residuals ``b - A x`` of the rows that were fitted, or of others.
+        """Residuals ``b - A x`` of the fitted rows, or of others.
 
         Parameters
         ----------
@@ -60,5 +60,5 @@ class LinearFit(Result):
         """
         A, b, _ = self._labels.opened(A, b, len(self.x))
         if b is None:
-            raise TypeError("b must be given beside A, as results keep no data")
+            raise TypeError("b must be given with A, as results keep no data")
         return residuals(A, b, self.x)

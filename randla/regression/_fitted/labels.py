@@ -1,4 +1,4 @@
-"""What the columns of A and of b are called, and new tables in the order of the fit's columns."""
+"""Names of the columns of A and of b, and new tables in the order of the fit's columns."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from randla._typing import Array
 
 @dataclass(frozen=True)
 class Labels:
-    """Names of a fit, and the formula that made its A, if one did.
+    """Names of a fit, and the formula that made its A, if there is one.
 
     Attributes
     ----------
     names : tuple of str
-        Of the columns of A where A was a table; empty otherwise.
+        Names of the columns of A if A was a table; otherwise empty.
     responses : tuple of str
-        Of the columns of b; empty where b has no name.
+        Names of the columns of b; empty if b has no names.
     formula : Model of `randla.formula`, optional
     """
 
@@ -49,9 +49,9 @@ class Labels:
         return self.responses[j] if j < len(self.responses) else j
 
     def renamed(self, names: Any, d: int) -> tuple[tuple[str, ...], Labels]:
-        """The names of d columns that the caller gives, by default those of the fit.
+        """The names of d columns given by the user, by default those of the fit.
 
-        New tables are matched by the names in the table of the fit; without them by the given ones.
+        New tables are matched by the names in the fitted table, otherwise by the given names.
         """
         if names is None:
             return self.all_names(d), self
@@ -69,7 +69,7 @@ class Labels:
         return found, self if self.names else replace(self, names=found)
 
     def design(self, A: Any, d: int, name: str = "A_new") -> Any:
-        """A caller's A with its d columns in the order of the fit.
+        """The user's A with its d columns in the order of the fit.
 
         A table is matched by names if the fit has them, and new data of a formula are expanded.
         """
@@ -82,7 +82,7 @@ class Labels:
     ) -> tuple[Any, Any, dict[str, Any]]:
         """A, b and vectors over the rows, as in the fit: those of a formula are in its data.
 
-        The number of columns is looked at if `d` is given.
+        The number of columns is checked if `d` is given.
         """
         if A is None:
             return A, b, vectors

@@ -11,14 +11,14 @@ from randla._tall.memory import MemoryMatrix
 from randla._tall.open import open_tall
 from randla._typing import Array
 
-#: Part of a row outside of the row space of A, relative to its norm, that is not rounding.
+#: Part of a row outside the row space of A, relative to its norm, that is not rounding.
 _PART = 1e-8
-#: Rows that show of most columns that they are not constant.
+#: Rows that show for most columns that they are not constant.
 _A_LOOK = 64
 
 
 def product(A: Any, X: Array, name: str) -> Any:
-    """A X, (m,) or (m, k), for whatever A may be."""
+    """A X, (m,) or (m, k), for any kind of A."""
     if isinstance(A, LinearOperator):
         return A @ X
     width = None if X.ndim == 1 else X.shape[1]
@@ -45,7 +45,7 @@ def residuals(A: Any, b: Any, X: Array) -> Any:
 def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, name: str) -> Any:
     """Errors (m, k) of A x, from the covariance (k d, k d) of x over its units (d, k).
 
-    Rows of A are to have no part in the span of `null` (d, d - rank).
+    Rows of A must be orthogonal to the span of `null` (d, d - rank).
     """
     d, k = unit.shape
     blocks = np.stack([covariance[j * d : (j + 1) * d, j * d : (j + 1) * d] for j in range(k)])
@@ -63,7 +63,7 @@ def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, 
 
 
 def are_determined(C: Array, null: Array) -> Any:
-    """Which rows (..., d) have no part in the span of the orthonormal `null` (d, d - rank)."""
+    """Which rows (..., d) are orthogonal to the span of the orthonormal `null` (d, d - rank)."""
     top = np.abs(C).max(axis=-1, keepdims=True)
     C = C / np.where(top > 0.0, top, 1.0)
     part = np.linalg.norm(C @ null, axis=-1)
@@ -71,7 +71,7 @@ def are_determined(C: Array, null: Array) -> Any:
 
 
 def constant_columns(A: Any, weights: Any = None) -> Array:
-    """Which columns have one value other than zero in all rows (in memory: with weight), (d,)."""
+    """Which columns have a single nonzero value in all rows (in memory: with weight), (d,)."""
     tall = open_tall(A)
     if weights is not None and not tall.lazy:
         tall = tall.take(np.flatnonzero(tall.vector(weights, "weights")))

@@ -1,1 +1,1 @@
-"""Statistical errors of regression coefficients: what a paper's table needs beside a fit."""
+"""Statistical errors of regression coefficients: what a table in a paper needs beside the fit."""

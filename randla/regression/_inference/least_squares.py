@@ -1,7 +1,7 @@
-"""Statistical errors of least squares: which kind for which fit, and those of one variance.
+"""Statistical errors of least squares: the kind for each fit, and the errors of one variance.
 
-A fit hands over a record without data (`LeastSquaresFit`); the rows, where they are needed, are
-read again, and looked at whether they are those of the fit.
+A fit passes on a record without data (`LeastSquaresFit`); if the rows are needed, they are read
+again, and checked against the fit.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from randla.regression._resampling.carried import without_carried
 _EPS = float(np.finfo(np.float64).eps)
 #: Residuals count as zero up to this many rounding errors of the terms of A x.
 _ROUNDING = 16.0
-#: Relative gradient up to which the data are taken for those of the fit, in rounding errors: a
+#: Relative gradient up to which the data are accepted as those of the fit, in rounding errors: a
 #: constant and a multiple of sqrt(n), with a margin of ten or more.
 _GRADIENT, _GRADIENT_ROOT_N = 1e3, 10.0
-#: Relative difference of the norm of the residuals to that of the fit.
+#: Relative difference allowed between the norm of the residuals and that of the fit.
 _NORM = 1e-6
 
 
@@ -38,11 +38,11 @@ def least_squares_inference(
     fit: LeastSquaresFit | str, x: Array, A: Any, b: Any, options: InferenceOptions, *,
     groups: Any, weights: Any, names: tuple[str, ...],
 ) -> Inference:  # fmt: skip
-    """The inference of a fit x, (d,) or (d, k); a str says why there is none."""
+    """The inference of a fit x, (d,) or (d, k); a str gives the reason why there is none."""
     if isinstance(fit, str):
         raise ValueError(fit)
     data = _data_of(fit, A, b, options, groups, weights)
-    with np.errstate(all="ignore"):  # perfect fits, and what is not determined
+    with np.errstate(all="ignore"):  # perfect fits, and undetermined coefficients
         errors, algorithmic = least_squares_errors(fit, data, options)
     warn_of_missing(errors, names * fit.Y.shape[1])
     return Inference.of(
@@ -57,7 +57,7 @@ def least_squares_inference(
 def _data_of(
     fit: LeastSquaresFit, A: Any, b: Any, options: InferenceOptions, groups: Any, weights: Any
 ) -> FittedData | None:
-    """The rows of the fit; None for kind "iid" without them, or where A is an operator."""
+    """The rows of the fit; None for kind "iid" without them, or if A is an operator."""
     kind = options.kind
     if (A is None) != (b is None):
         raise ValueError("A and b must be given together, or both left out for kind='iid'")
@@ -65,17 +65,17 @@ def _data_of(
         kept = None if fit.sketch is None else fit.sketch.kept
         if kind != "iid" and (kind != "robust" or kept is None):
             raise ValueError(
-                f"A and b (after a formula its data) must be given once more for kind={kind!r}, as "
-                "a fit keeps none; only kind='iid', which assumes errors of one variance, does "
-                "without"
+                f"A and b (after a formula its data) must be given again for kind={kind!r}, as "
+                "a fit keeps no data; only kind='iid', which assumes errors of one variance, "
+                "needs none"
             )
         if weights is not None:
-            raise ValueError("weights must be left out without A: those of the fit are in it")
+            raise ValueError("weights must be left out without A: the fit includes its weights")
         return None
     if isinstance(A, LinearOperator):
         if kind != "iid":
             raise ValueError(
-                f"kind must be 'iid' for a {type(A).__name__}, which has no rows to be looked at, "
+                f"kind must be 'iid' for a {type(A).__name__}, whose rows cannot be read, "
                 f"got {kind!r}"
             )
         if options.repeats:
@@ -131,7 +131,7 @@ def least_squares_errors(
 
 
 class ResidualSums(NamedTuple):
-    """Products of the weighted residuals with the columns (k, d), and with one another (k, k)."""
+    """Products of the weighted residuals with the columns (k, d), and with each other (k, k)."""
 
     gradient: Array
     products: Array
@@ -186,7 +186,7 @@ def finished(
     covariance, df = errors.covariance.reshape(k, d, k, d).copy(), errors.degrees_of_freedom.copy()
     for zero in (perfect[:, None, None, None], perfect[:, None]):
         covariance[np.broadcast_to(zero, covariance.shape) & np.isfinite(covariance)] = 0.0
-    # A coefficient that is itself a rounding error of a perfect fit is not known to differ from 0.
+    # A coefficient that is itself a rounding error of a perfect fit may differ from 0 or not.
     sizes = fit.column_norms[:, None] * np.abs(fit.Y)
     df[perfect & (sizes > 0.0) & (sizes <= rounding)] = np.nan
     errors = replace(
@@ -207,13 +207,13 @@ def require_same_data(
 ) -> None:
     """Raise ValueError unless the fit solves the normal equations of the data.
 
-    Each entry of the gradient A'W(b - A x) is a rounding error beside the norms that it is made
-    of, whatever the condition number, which enters where only K'A'W(b - A x) is known; and the
-    residuals have the norm that the fit found.
+    Each entry of the gradient A'W(b - A x) is a rounding error relative to the norms of its
+    factors, for any condition number (which matters if only K'A'W(b - A x) is known), and the norm
+    of the residuals is the one that the fit found.
     """
     if not (np.isfinite(sums.gradient).all() and np.isfinite(sums.products).all()):
         data.tall.require_finite()
-        raise ValueError("A, b and weights must be finite and those of the fit, got NaN or inf")
+        raise ValueError("A, b and weights must be finite, as in the fit, got NaN or inf")
     unit = _unscaled(fit, data)
     norm, found = (np.sqrt(P.diagonal()) for P in (sums.products, unit * unit * fit.products))
     relative = _EPS * (_GRADIENT + _GRADIENT_ROOT_N * data.n**0.5) + fit.slack
@@ -231,7 +231,7 @@ def require_same_data(
 
 
 def _in_row_space(fit: LeastSquaresFit, g: Array) -> Array:
-    """A gradient (d, k) without what is outside of the row space, which the fit did not look at."""
+    """A gradient (d, k) without its part outside the row space, which the fit did not consider."""
     K = fit.inverse
     if fit.rank == len(K):
         return g
@@ -240,5 +240,5 @@ def _in_row_space(fit: LeastSquaresFit, g: Array) -> Array:
 
 
 def _unscaled(fit: LeastSquaresFit, data: FittedData | None) -> float:
-    """What the weights of `data`, as frequencies are not scaled, add to the norms of the fit."""
+    """The factor from the weights of `data` to the norms of the fit: frequencies are not scaled."""
     return 2.0**fit.scales.weights if data is not None and data.repeats else 1.0

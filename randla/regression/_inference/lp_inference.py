@@ -1,4 +1,4 @@
-"""Statistical errors of l_p and quantile fits: what is asked for, for which fit, and by whom."""
+"""Statistical errors of l_p and quantile fits: the request, and the module that serves it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def require_inference(p: float, has_penalty: bool, is_sampled: bool) -> None:
     if p == float("inf"):
         raise ValueError(
             "inference must be for p < inf, got p = inf: its coefficients have no normal limit, "
-            "and the bootstrap is wrong for them"
+            "and the bootstrap is not valid for them"
         )
     if p > 3.0:
         raise ValueError(
@@ -48,12 +48,12 @@ def lp_inference(
     for value, name in ((A, "A"), (b, "b")):
         if value is None:
             raise ValueError(
-                f"{name} must be given as to lp_regression (after a formula, its data as A): "
-                "results keep none"
+                f"{name} must be given as to lp_regression (after a formula, its data as A), "
+                "as results keep no data"
             )
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
-    with np.errstate(all="ignore"):  # no decorator, which would seem to be the caller of warnings
+    with np.errstate(all="ignore"):  # no decorator, which would appear as the caller of warnings
         rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
         _require_more_rows_than_rank(rows)
         errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
@@ -82,7 +82,7 @@ def _without_rounding(errors: Errors, rows: LpRows) -> Errors:
 def _require_more_rows_than_rank(rows: LpRows) -> None:
     rank, n = rows.fit.rank, rows.data.n_rows
     if rank == 0:
-        raise ValueError("A must have a column that is not zero, got only zeros")
+        raise ValueError("A must have a nonzero column, got only zeros")
     if n <= rank:
         raise ValueError(
             f"A must have more rows with weight than its rank, {rank}, for errors to be "

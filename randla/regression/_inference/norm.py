@@ -5,8 +5,8 @@ With :math:`\psi_i = |r_i|^{p-1} \operatorname{sign} r_i`, :math:`c_i = (p-1) |r
 
 .. math:: V = D^{-1} \Big(\sum_i w_i^2 \frac{\psi_i^2}{(1 - h_i)^2} a_i a_i^T\Big) D^{-1},
 
-where a frequency w stands for w equal rows: w in place of w^2, and the leverage of one of them.
-For p < 3/2 the c_i have no mean square, above p = 3 sixth moments would have to be estimated.
+where a frequency w means w equal rows: w instead of w^2, and the leverage of one of them. For p <
+3/2 the c_i have no mean square, above p = 3 sixth moments would have to be estimated.
 
 Source: Huber, "Robust statistics" (1981), section 7.6.
 """
@@ -25,17 +25,17 @@ from randla.regression._errors.lp_fit import LpRows
 from randla.regression._errors.options import InferenceOptions
 from randla.regression._resampling.bootstrap import bootstrap_norm
 
-#: Rows with 1 - h below this decide some coefficients alone, and tell nothing of their errors.
+#: Rows with 1 - h below this determine some coefficients alone; their errors cannot be estimated.
 _ALONE = 1e-10
-#: Residuals beside a typical one below which the second derivative is no longer followed.
+#: Residuals, relative to a typical one, below which the second derivative is cut off.
 _SMALL = 1e-12
 _ASSUMED = "independent rows, sandwich with the factors of HC3"
-_NOT_TOLD = "the rows, less those that stand alone, do not tell it"
-_NOTE = "95 % intervals held in 88 to 95 % of simulations with 100 rows"
+_UNDETERMINED = "the rows, without those that stand alone, do not determine it"
+_NOTE = "95 % intervals covered in 88 to 95 % of simulations with 100 rows"
 
 
 def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
-    """What a kind says of the coefficients of a fit in the norm l_p, 1 < p < inf."""
+    """The errors of one kind for the coefficients of a fit in the norm l_p, 1 < p < inf."""
     fit, data = rows.fit, rows.data
     if options.kind == "bootstrap":
 
@@ -51,7 +51,7 @@ def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
     basis = Basis.of(rows)
     covariance, lost = _sandwich(rows, basis)
     covariance[lost] = covariance[:, lost] = np.nan
-    df, reasons = float(data.n_rows - fit.rank), dict.fromkeys(lost.tolist(), _NOT_TOLD)
+    df, reasons = float(data.n_rows - fit.rank), dict.fromkeys(lost.tolist(), _UNDETERMINED)
     errors = Errors(
         covariance, np.full(fit.x.shape, df), _ASSUMED, (_NOTE,), reasons=reasons,
         unit=data.coefficient_units,
@@ -60,7 +60,7 @@ def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
 
 
 def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, NDArray[np.intp]]:
-    """Covariance (d, d) of scaled coefficients, and the numbers of those that have none."""
+    """Covariance (d, d) of scaled coefficients, and the indices of those that have none."""
     data, p, r, T = rows.data, rows.fit.p, basis.T.shape[1], basis.T
     if rows.is_perfect.all():
         return np.zeros((data.d, data.d)), np.empty(0, np.intp)
@@ -71,11 +71,11 @@ def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, NDArray[np.intp]]:
         _squares, rows.u, data.w, shapes=[(r, r), (r, r)], root=bread.root, repeats=data.repeats,
         **loss,
     )  # fmt: skip
-    told = bread.holds(T)
+    determined = bread.holds(T)
     if D_alone.any():
-        told &= Bread.of(D - D_alone, data.n_rows).holds(T)
+        determined &= Bread.of(D - D_alone, data.n_rows).holds(T)
     half = T @ bread.inverse
-    return rows.unit**2 * (half @ meat @ half.T), np.flatnonzero(~told)
+    return rows.unit**2 * (half @ meat @ half.T), np.flatnonzero(~determined)
 
 
 def _rows(
@@ -96,7 +96,7 @@ def _curvatures(X: Array, U: Array, w: Array | None, **loss: Any) -> tuple[Array
 def _squares(
     X: Array, U: Array, w: Array | None, *, root: Array, repeats: bool, **loss: Any
 ) -> tuple[Array, Array]:
-    """The sum of squared scores, and what rows add to D that stand alone."""
+    """The sum of squared scores, and the part of D from rows that stand alone."""
     Q, psi, c, weight = _rows(X, U, w, **loss)
     of_copy = c * np.square(Q @ root).sum(axis=1)
     rest = 1.0 - (of_copy if repeats else weight * of_copy)

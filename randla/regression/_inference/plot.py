@@ -9,13 +9,13 @@ import numpy as np
 
 from randla.regression._inference.table import title
 
-Inference = Any  # which imports this module
+Inference = Any  # it imports this module
 
-_MAX_LABEL = 24  # characters of a name that are drawn
+_MAX_LABEL = 24  # characters of a name that are shown
 
 
 def coefficients(inference: Inference, ax: Any) -> Any:
-    """Each coefficient as a point with its interval, the first on top; a colour for each fit."""
+    """Each coefficient as a point with its interval, the first on top; a color for each fit."""
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -55,12 +55,12 @@ def against_tau(inference: Inference, axes: Any) -> Any:
         for ax in grid.flat[d:]:
             ax.remove()
         axes = np.array(grid.flat[:d])
-        for ax in axes[-n_columns:]:  # above an empty place too
+        for ax in axes[-n_columns:]:  # above an empty panel too
             ax.set_xlabel("tau")
             ax.tick_params(labelbottom=True)
     panels = np.atleast_1d(np.asarray(axes, dtype=object)).reshape(-1)
     if len(panels) != d:
-        raise ValueError(f"ax must be {d} axes, one for each coefficient, got {len(panels)}")
+        raise ValueError(f"ax must have {d} axes, one for each coefficient, got {len(panels)}")
     for ax in panels:
         _require_axes(ax)
     order = np.argsort(inference._columns)

@@ -5,8 +5,8 @@ For quantiles s and t, with :math:`D_s = \sum_i w_i f_{s,i} a_i a_i^T` from dens
 .. math:: \mathrm{Cov}(x_s, x_t) = (\min(s, t) - s t)\, D_s^{-1} D_0 D_t^{-1}, \qquad
           D_0 = \sum_i m_i a_i a_i^T,
 
-where m is w^2, for frequencies w. Where rows of positive density do not tell all coefficients (a
-rare indicator, a far tail), the others keep their errors, from the rows that do not need those.
+where m is w^2, for frequencies w. If rows of positive density do not determine all coefficients (a
+rare indicator, a far tail), the others keep their errors, from the rows that do not involve those.
 
 Source: Koenker, "Quantile regression" (2005), sections 3.2 and 3.4.
 """
@@ -38,19 +38,19 @@ _ASSUMED = {
     "cluster": "independent groups, jackknife (CR3)",
     "CR1": "independent groups, CR1 (Parente-Santos Silva)",
 }
-_NOT_TOLD = "at tau = {:g} too few rows tell it"
-_ALL_ZERO = "the scores of all groups are zero, as many rows lie on each side in each of them"
-#: Variance beside that of independent rows which is a rounding error.
+_UNDETERMINED = "at tau = {:g} too few rows determine it"
+_ALL_ZERO = "the scores of all groups are zero, as each has as many rows on either side"
+#: Variance, relative to that of independent rows, which is a rounding error.
 _BALANCED = 1e-20
-_OF_CLUSTERS = "in the tails, 95 % intervals for clusters held in 87 to 98 % of simulations"
+_OF_CLUSTERS = "in the tails, 95 % intervals for clusters covered in 87 to 98 % of simulations"
 #: Effective rows beyond a fit, for each column, below which standard errors are wide.
 _FEW = 5.0
-#: What rounding errors may take from a number of rows.
+#: Loss of a number of rows by rounding errors.
 _ROUNDING = 1e-12
 
 
 def quantile_errors(rows: LpRows, options: InferenceOptions) -> Errors:
-    """What a kind says of the coefficients of quantile fits."""
+    """The errors of one kind for the coefficients of quantile fits."""
     residuals = Residuals.of(rows)
     _warn_of_few_or_equal_rows(residuals)
     fit, data, kind = rows.fit, rows.data, options.kind
@@ -70,7 +70,7 @@ def quantile_errors(rows: LpRows, options: InferenceOptions) -> Errors:
 
 
 def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
-    """The dual vector holds the scores of the rows, with their weights."""
+    """The dual vector has the scores of the rows, with their weights."""
     rows = residuals.rows
     data, d = rows.data, len(rows.y)
     empty = data.tall.compute((f > 0.0).sum(axis=0)) == 0  # quantiles without any density
@@ -85,10 +85,10 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
             reasons = {j: reason for j, reason in reasons.items() if j not in numbers}
             df[:, t] = np.where(np.isnan(df[:, t]), sums.scores.shape[0] - 1.0, df[:, t])
         else:
-            reasons |= dict.fromkeys(numbers, _NOT_TOLD.format(rows.fit.taus[t]))
+            reasons |= dict.fromkeys(numbers, _UNDETERMINED.format(rows.fit.taus[t]))
         span = slice(numbers.start, numbers.stop)
         covariance[span] = covariance[:, span] = 0.0 if perfect[t] else np.nan
-    for t in np.flatnonzero(~(empty | perfect)):  # signs that balance in each group say nothing
+    for t in np.flatnonzero(~(empty | perfect)):  # signs that balance in all groups
         half = basis.T @ Bread.of(sums.grams[t].sum(axis=0), data.n_rows).inverse
         usual = ((half @ basis.meat) * half).sum(axis=1)  # of independent rows
         here = covariance.diagonal()[t * d : (t + 1) * d]
@@ -102,16 +102,16 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
 
 
 def _signs(residuals: Residuals) -> Any:
-    """Scores in place of a dual vector that is not known, zero where residuals are."""
+    """Scores in place of an unknown dual vector, zero where residuals are."""
     u, w = residuals.rows.u, residuals.rows.data.w
     signs = (residuals.taus - (u < 0.0)) * residuals.kept
     return signs if w is None else signs * w[:, None]
 
 
 def _few_rows(residuals: Residuals) -> list[tuple[float, float]]:
-    """Quantiles with few (effective) rows beyond the fit, on the side that has fewer of them.
+    """Quantiles with few (effective) rows beyond the fit, on the side that has fewer rows.
 
-    Where all rows are on the fit there is no error to be wide.
+    If all rows are on the fit there is no error.
     """
     taus, data = residuals.taus, residuals.rows.data
     beyond = density.effective_rows(data) * np.minimum(taus, 1.0 - taus)
@@ -120,7 +120,7 @@ def _few_rows(residuals: Residuals) -> list[tuple[float, float]]:
 
 
 def _notes(residuals: Residuals) -> tuple[str, ...]:
-    """Where errors are wide."""
+    """Note where errors are wide."""
     return tuple(
         f"only {n:.3g} rows lie beyond the fit of tau = {tau:g}: errors are wide"
         for tau, n in _few_rows(residuals)
@@ -143,7 +143,7 @@ def _densities(kind: str, residuals: Residuals, basis: Basis) -> Any:
 
 
 def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[int, str]]:
-    """Covariance (k d, k d) of the scaled coefficients, and why some have none."""
+    """Covariance (k d, k d) of the scaled coefficients, and the reason if some have none."""
     data, taus, T = residuals.rows.data, residuals.taus, basis.T
     k, r = len(taus), T.shape[1]
     if f.ndim == 1:
@@ -166,9 +166,11 @@ def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[i
         for s in range(k)
     ]
     covariance = np.block(blocks)
-    told = np.stack([b.holds(T) | z for b, z in zip(breads, perfect, strict=True)])
-    covariance[~told.ravel()] = covariance[:, ~told.ravel()] = np.nan
-    reasons = {int(t * data.d + j): _NOT_TOLD.format(taus[t]) for t, j in np.argwhere(~told)}
+    determined = np.stack([b.holds(T) | z for b, z in zip(breads, perfect, strict=True)])
+    covariance[~determined.ravel()] = covariance[:, ~determined.ravel()] = np.nan
+    reasons = {
+        int(t * data.d + j): _UNDETERMINED.format(taus[t]) for t, j in np.argwhere(~determined)
+    }
     return covariance, reasons
 
 
@@ -202,7 +204,7 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
         if n_zero > max(2.0 * d, 0.01 * data.n):
             warn_caller(
                 f"b equals the fit of tau = {tau:g} in {n_zero} rows: quantiles of discrete "
-                "values have no standard errors, but those of b with uniform noise as wide as its "
-                "steps have",
+                "values have no standard errors; add uniform noise as wide as the steps of b to "
+                "get some",
                 InferenceWarning,
             )

@@ -1,4 +1,4 @@
-"""Estimates with both errors, tests, intervals and predictions: what `inference` returns."""
+"""Estimates with both errors, tests, intervals and predictions: the result of `inference`."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from randla.regression._inference.wald import WaldTest, as_restrictions, in_unit
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inference(Result):
-    r"""Coefficients with the errors that a paper reports: `LstsqResult.inference` returns it.
+    r"""Coefficients with the errors that a paper reports: the result of `LstsqResult.inference`.
 
-    Two errors are kept apart. The statistical one is that of the data as a sample of a
-    population. The algorithmic one is that of a sketch, given the data; it is zero for an exact
-    fit. They are uncorrelated, and the squares add up to that of the standard error. All shapes
-    are those of x: (d,), or (d, k) with several quantiles or right-hand sides.
+    Two errors are reported separately. The statistical error is due to the data, as a sample from a
+    population. The algorithmic error is due to the sketch, given the data; it is zero for an exact
+    fit. They are uncorrelated, so that their squares add up to the square of the standard error.
+    All shapes are those of x: (d,), or (d, k) with several quantiles or right-hand sides.
 
     Attributes
     ----------
     estimate : (d,) or (d, k) ndarray
         The coefficients x of the fit.
     standard_error : ndarray, like estimate
-        Of the estimate for the coefficients of the population, with both errors. NaN for a
-        coefficient that the data do not tell.
+        Standard error of the estimate for the coefficients of the population, with both errors. NaN
+        for a coefficient that the data do not determine.
     statistical_error, algorithmic_error : ndarray, like estimate
-        Its two parts.
+        The two parts of the standard error.
     degrees_of_freedom : ndarray, like estimate
-        Of the Student t law of ``t``; inf stands for the normal law.
+        Degrees of freedom of the Student t law of ``t``; inf means the normal law.
     t, p : ndarray, like estimate
-        ``estimate / standard_error``, and the two-sided p-value of a coefficient of zero. An
+        ``estimate / standard_error``, and the two-sided p-value for a coefficient of zero. An
         estimate of zero without error has t = 0 and p = 1.
     kind : str
-        What the errors assume, as `kind` of `inference`.
+        The assumption about the errors, see `kind` of `inference`.
     names : tuple of str
-        Of the columns of A.
+        Names of the columns of A.
     n_rows : int
-        Rows with weight; the sum of the weights if these are frequencies.
+        Rows with positive weight; the sum of the weights if these are frequencies.
     n_groups : int or None
         Groups of rows whose errors may be correlated.
     replicates : (n_replicates, d) or (n_replicates, d, k) ndarray or None
-        Estimates of the bootstrap.
+        Bootstrap estimates.
 
     See Also
     --------
-    LstsqResult.inference, LpRegressionResult.inference : where it comes from.
+    LstsqResult.inference, LpRegressionResult.inference : the methods that return it.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class Inference(Result):
     _null: Array | None
     _model: str = "Regression"  # the first line of the table
     _labels: Labels = PLAIN
-    _constant: Any = None  # which columns of A are constant, if that was looked at
+    _constant: Any = None  # which columns of A are constant, if that was checked
 
     _shown: ClassVar[tuple[str, ...]] = (
         "estimate", "standard_error", "degrees_of_freedom", "t", "p", "kind", "n_rows", "n_groups",
@@ -131,10 +131,10 @@ class Inference(Result):
 
     @property
     def covariance(self) -> Array:
-        """Of the estimates, (d, d), with both errors.
+        """Covariance of the estimates, (d, d), with both errors.
 
-        (k d, k d) with several quantiles or right-hand sides, the coefficients of the first one
-        first. Squares of errors beyond 1e154 are inf, and below 1e-162 zero.
+        (k d, k d) with several quantiles or right-hand sides, with the coefficients of the first
+        one first. Squares of errors above 1e154 are inf, and below 1e-162 zero.
         """
         with np.errstate(over="ignore", under="ignore"):
             unit = self._unit.T.reshape(-1)  # coefficients fastest
@@ -155,16 +155,17 @@ class Inference(Result):
         Parameters
         ----------
         level : float
-            Probability that an interval covers, over repetitions of the data (and the sketch).
+            Coverage probability of an interval, over repetitions of the data (and the sketch).
         simultaneous : bool
-            All intervals together cover with this probability (Bonferroni), instead of each.
+            All intervals together cover with this probability (Bonferroni), instead of each one.
 
         Returns
         -------
         low, high : ndarray, like estimate
-            By Student's t with `degrees_of_freedom`; for kind "rank" by inversion of the test.
-            NaN where a coefficient has no error; for "rank", whose test needs none, only where the
-            data do not determine it, and infinite where no value on a side can be rejected.
+            Student t intervals with `degrees_of_freedom`; for kind "rank" by inversion of the test.
+            NaN for a coefficient without an error. For "rank", whose test needs no error, NaN only
+            if the data do not determine the coefficient, and infinite if no value on a side can be
+            rejected.
         """
         n_together = max(self.estimate.size, 1) if as_flag(simultaneous, "simultaneous") else 1
         if self._interval is not None:
@@ -180,9 +181,9 @@ class Inference(Result):
         Parameters
         ----------
         R : array_like
-            One restriction, of the shape of `estimate`, or q of them, (q, d). With k quantiles or
-            right-hand sides (q, d, k), or (q, k d) with the coefficients of the first one first.
-            Rows that repeat others are counted once.
+            One restriction, of the shape of `estimate`, or q restrictions, (q, d). With k quantiles
+            or right-hand sides (q, d, k), or (q, k d) with the coefficients of the first one first.
+            Redundant rows are counted once.
         r : float or (q,) array_like
             Right-hand sides.
 
@@ -191,13 +192,13 @@ class Inference(Result):
         WaldTest
             `statistic`, `p_value`, and the pair `degrees_of_freedom`: the rank of R, and the least
             degrees of freedom of the coefficients in R, so that a single coefficient gives F = t^2.
-            For more than one that is a convention.
+            For several coefficients this is a convention.
 
         Warns
         -----
         InferenceWarning
-            If R is of a coefficient that has no error, or has more restrictions than the
-            covariance has rank (fewer groups than restrictions, say); the test is NaN then.
+            If R involves a coefficient that has no error, or has more restrictions than the rank of
+            the covariance (for example, fewer groups than restrictions); the test is then NaN.
 
         Examples
         --------
@@ -230,7 +231,7 @@ class Inference(Result):
         Returns
         -------
         WaldTest
-            With (k - 1) times the number of slopes in the numerator, for k different quantiles.
+            With (k - 1) times the number of slopes in the numerator, for k distinct quantiles.
         """
         if self._column_kind != "tau" or len(self._columns) < 2:
             raise ValueError(
@@ -241,7 +242,7 @@ class Inference(Result):
         if not slopes.size:
             raise ValueError("equal_slopes needs a column that is not constant")
         different = np.unique(self._columns, return_index=True)[1]
-        if len(different) == 1:  # there is nothing to differ
+        if len(different) == 1:  # there is nothing to test
             return WaldTest(0.0, 1.0, (0, float(self._least_df().min())))
         R = np.zeros((len(different) - 1, len(slopes), k, d))
         for i, j in enumerate(different[1:]):
@@ -250,24 +251,23 @@ class Inference(Result):
         return self.wald(R.reshape(-1, k * d))
 
     def predict(self, A_new: Any, *, level: float = 0.95) -> Prediction:
-        """Fitted values of new rows, with intervals for what the population would give there.
+        """Fitted values of new rows, with intervals for the corresponding population values.
 
         The interval is for the mean or quantile at a row, not for a new observation.
 
         Parameters
         ----------
         A_new : (m, d) array_like, sparse matrix, Dask array, or table
-            A table is matched to that of the fit by the names of its columns; after a formula,
-            new data.
+            Columns of a table are matched to those of the fit by name; after a formula, new data.
         level : float
 
         Returns
         -------
         Prediction
             `value`, `standard_error`, `lower` and `upper`, (m,) or (m, k), lazy for a Dask array.
-            The error is NaN for a row whose value the data do not determine: it has an entry for
-            a coefficient without an error (or, if columns depend, not as they do). Student's t has
-            the least degrees of freedom of the coefficients.
+            The error is NaN for a row whose value the data do not determine: its entry for a
+            coefficient without an error is not zero (or, if columns depend, the row violates the
+            dependence). Student's t has the least degrees of freedom of the coefficients.
         """
         quantile = t_of_tail(0.5 * (1.0 - as_level(level)), self._least_df())
         A_new = self._labels.design(A_new, len(self.estimate))
@@ -280,14 +280,14 @@ class Inference(Result):
         return Prediction(value, error, value - quantile * error, value + quantile * error)
 
     def _least_df(self) -> Array:
-        """Of each fit (k,)."""
+        """The least degrees of freedom of each fit (k,)."""
         df = self.degrees_of_freedom.reshape(len(self.estimate), -1)
         return np.fmin.reduce(df, axis=0)  # not of those that are NaN
 
     def summary(self) -> str:
         """The table of coefficients as text, at most 79 columns wide.
 
-        One block for each quantile or right-hand side; what was assumed stands above, notes below.
+        One block for each quantile or right-hand side, with the assumptions above and notes below.
 
         Returns
         -------
@@ -318,14 +318,14 @@ class Inference(Result):
         return table.as_html(self)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the coefficients with 95 % intervals (needs matplotlib).
+        """Plot the coefficients with 95 % intervals (needs matplotlib).
 
         With several quantiles there is a panel for each coefficient, against tau, with a band.
 
         Parameters
         ----------
         ax : matplotlib Axes, or an array of them with several quantiles, optional
-            Where to draw, with as many panels as coefficients; a new figure if None.
+            Axes to draw on, as many as coefficients; a new figure if None.
 
         Returns
         -------
@@ -338,7 +338,7 @@ class Inference(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction(Result):
-    """What `Inference.predict` returns.
+    """The result of `Inference.predict`.
 
     Attributes
     ----------

@@ -1,30 +1,30 @@
-r"""Both errors of an estimate from one sketch: that of the sketch, and that of the data.
+r"""Both errors of an estimate from one sketch: the error of the sketch and that of the data.
 
 .. math:: x' - \beta = (x' - x^*) + (x^* - \beta), \qquad x' - x^* = (S A)^+ S r .
 
 The first part is linear in the residual r of the exact solution :math:`x^*`, so that for errors of
-one variance it is uncorrelated with the second, whatever the sketch, and in practice for others
+one variance it is uncorrelated with the second, for any sketch, and in practice for other errors,
 too: variances add up. The variance of the first is that of `randla.sketching._inference`, with
-:math:`C = ((SA)^T SA)^{-1}`; the second is what `inference` says of exact fits, with
-:math:`G = (A^T A)^{-1}`, which C is in the mean, up to a factor.
+:math:`C = ((SA)^T SA)^{-1}`; the second is the `inference` of exact fits, with
+:math:`G = (A^T A)^{-1}`, which is the mean of C up to a factor.
 
 iid
     :math:`\hat r^2 G / (n - d)`, n the rows of A: without the data, from the one pass. For a
     Gaussian sketch the sum is :math:`1 + (m - d - 1)/(n - d)` times the variance of the sketch. As
-    mixed rows have errors of one variance whatever those of the rows, it is nearly right for
+    mixed rows have errors of one variance for any variances of the rows, it is nearly right for
     :math:`m \ll n` in any case (Lee and Ng); not for sparse sketches, which mix few rows.
 robust, HC0 to HC3, without the data
     From a few hundred rows that were drawn uniformly and kept in the pass of the sketch.
 robust, HC0 to HC3, with the data
-    One more pass: exact G, the residuals of :math:`x'`, leverages from C. Where one of them is not
-    small all is made exact, in two passes more.
+    One more pass: exact G, the residuals of :math:`x'`, leverages from C. If one of them is not
+    small, all are made exact, in two more passes.
 bootstrap
     Refits, which are exact.
 clusters
     One more pass; the scores of the exact residuals follow from the sums of that pass.
 
-A Gaussian sketch alone has no robust error: the law of S[A, b] is that of [A, b]'[A, b], which does
-not know which row has which residual.
+A Gaussian sketch alone has no robust error: the law of S[A, b] depends on [A, b]'[A, b] only, which
+does not show which row has which residual.
 
 Sources: Lee and Ng, "Least squares estimation using sketched data with heteroskedastic errors",
 ICML (2022), arXiv:2007.07781; the modules `clusters` and `independent_rows`.
@@ -56,15 +56,15 @@ from randla.regression._resampling.bootstrap import bootstrap_least_squares
 from randla.regression._resampling.carried import without_carried
 from randla.sketching._inference import inverse_bias, variance_factor
 
-#: Estimated leverage from which all is made exact.
+#: Estimated leverage from which all quantities are made exact.
 _LARGE = 0.1
-#: Share m / n of the sketch from which errors of several variances show in kind "iid".
+#: Ratio m / n of the sketch from which unequal variances affect kind "iid".
 _SHARE = 0.05
-#: Probability that data of a fit are taken for others.
+#: Probability of rejecting the data of the fit.
 _FALSE_ALARM = 1e-12
 #: The p of 1 / (1 - h)^p in each kind.
 _POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
-#: How much larger squared distances may be for a sparse sketch, beside those of the F law.
+#: How much larger squared distances may be for a sparse sketch, compared with the F law.
 _SPARSE = 4.0
 _OTHERS = (
     "A, b or weights are not those of the fit: its coefficients are further from their exact "
@@ -117,7 +117,7 @@ def _unbiased(fit: LeastSquaresFit, sketch: OneSketch) -> LeastSquaresFit:
 
 
 def _iid(fit: LeastSquaresFit, sketch: OneSketch, n_rows: int) -> Errors:
-    """The residual norm of a sketch, and so both errors, have m - d degrees of freedom."""
+    """The residual norm of a sketch, and so both errors, has m - d degrees of freedom."""
     K, notes = _unbiased(fit, sketch).inverse, []
     if not sketch.mixes_rows:
         notes.append(f"a sparse sketch mixes few rows: {_ONE_VARIANCE}")
@@ -145,7 +145,7 @@ def _of_kept_rows(fit: LeastSquaresFit, sketch: OneSketch) -> Errors:
     share = kept.n_rows / len(Q)
     rows = WhitenedRows(Q, kept.R * share**0.5, left, None)
     covariance = _sandwich(K, _meat(rows, 2), fit.Y.shape[1])
-    # Each variance is a mean over the rows kept; its own, from their spread.
+    # Each variance is a mean over the kept rows; its own variance follows from their spread.
     terms = ((Q @ K.T)[:, :, None] * (rows.R / left[:, None])[:, None, :]) ** 2  # (rows, d, k)
     spread = terms.var(axis=0) / len(Q)
     mean = terms.mean(axis=0)
@@ -220,10 +220,10 @@ def _shift(
     fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, gram: Array, gradient: Array,
     products: Array,
 ) -> Array:  # fmt: skip
-    """The way (r, k) from x' to the exact solution, in the basis K; ValueError if it is too far.
+    """The step (r, k) from x' to the exact solution, in the basis K; ValueError if it is too far.
 
-    For sketches that mix rows its squared length has the F law, beside the residual norm that was
-    estimated from the sketch.
+    For sketches that mix rows, its squared length over the residual norm estimated from the sketch
+    has the F law.
     """
     try:
         shift = np.asarray(np.linalg.solve(gram, gradient), np.float64)
@@ -245,7 +245,7 @@ def _shift(
 
 
 def _of_groups(fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, kind: str) -> Errors:
-    """CR1 to CR3 of the exact solution: s_g - M_g z are its scores, z the way to it."""
+    """CR1 to CR3 of the exact solution: s_g - M_g z are its scores, z the step to it."""
     sums = sum_groups(fit, data)
     gram, gradient = sums.grams[0].sum(axis=0), sums.scores.sum(axis=0).T
     shift = _shift(fit, sketch, data, gram, gradient, sums.products)

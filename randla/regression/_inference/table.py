@@ -12,11 +12,11 @@ import numpy as np
 
 from randla._typing import Array
 
-Inference = Any  # which imports this module
+Inference = Any  # it imports this module
 
 _WIDTH = 79
 _LONGEST = 10  # digits, point and sign of a number without an exponent
-_GAP = 2  # between columns, 1 where they would be too wide
+_GAP = 2  # between columns, 1 if they would be too wide
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def as_frame(inference: Inference) -> Any:
 
 
 def facts_of(inference: Inference) -> list[tuple[str, str]]:
-    """What stands above the table."""
+    """The facts above the table."""
     formula = inference._labels.formula
     n_dropped = 0 if formula is None else formula.n_dropped
     dropped = f" ({n_dropped} dropped: missing)" if n_dropped else ""
@@ -102,10 +102,10 @@ def facts_of(inference: Inference) -> list[tuple[str, str]]:
 
 
 def notes_of(inference: Inference) -> list[str]:
-    """What stands below the table."""
+    """The notes below the table."""
     notes = list(inference._notes)
     if np.isnan(inference.standard_error).any():
-        notes.insert(0, "nan: the data do not tell this coefficient or its error.")
+        notes.insert(0, "nan: the data do not determine this coefficient or its error.")
     if (inference.algorithmic_error > 0.0).any():
         notes.insert(
             0,
@@ -116,7 +116,7 @@ def notes_of(inference: Inference) -> list[str]:
 
 
 def blocks_of(inference: Inference) -> list[Block]:
-    """One block for each fit, and below it the parts of the error where there are two."""
+    """One block for each fit, followed by the parts of the error if there are two."""
     blocks = []
     for j in range(inference.estimate.size // len(inference.estimate)):
         blocks.append(_coefficients(inference, j))
@@ -170,7 +170,7 @@ def _on_one_line(name: str) -> str:
 
 
 def _common_df(inference: Inference) -> str:
-    """The degrees of freedom in words, if all are the same."""
+    """The degrees of freedom in words, if all are equal."""
     df = inference.degrees_of_freedom[np.isfinite(inference.standard_error)]
     if df.size == 0 or (df != df.flat[0]).any():
         return ""
@@ -197,7 +197,7 @@ def _head(facts: list[tuple[str, str]]) -> list[str]:
 
 
 def _aligned(block: Block) -> list[str]:
-    """Cells below one another; a name that is too long stands on lines of its own."""
+    """Cells below one another; a name that is too long gets lines of its own."""
     cells = [block.header, *block.rows]
     widths = [max(len(row[j]) for row in cells) for j in range(1, len(block.header))]
     gap = _GAP if sum(widths) + len(widths) * _GAP <= _WIDTH - 16 else 1
@@ -231,7 +231,7 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
 
 
 def _cells(x: float, error: float, t: float, p: float, low: float, high: float) -> list[str]:
-    """Numbers to four digits of their error, where that is short."""
+    """Numbers to four digits of their error, if that is short."""
     numbers = [x, error, low, high]
     texts = [_number(v) for v in numbers]
     if 0.0 < error < np.inf:
@@ -242,7 +242,7 @@ def _cells(x: float, error: float, t: float, p: float, low: float, high: float) 
 
 
 def _number(value: float) -> str:
-    """Five digits, without an exponent where that is short."""
+    """Five digits, without an exponent if that is short."""
     text = f"{value:.5g}"
     if "e" in text:
         return f"{value:.4g}" if "e" in f"{value:.4g}" else f"{value:.0f}"
@@ -256,7 +256,7 @@ def _statistic(t: float) -> str:
 
 
 def _degrees(df: float) -> str:
-    """Degrees of freedom, whole numbers as such."""
+    """Degrees of freedom, whole numbers without decimals."""
     if not 0.1 <= df < 1e6:
         return f"{df:.4g}"
     return f"{df:.0f}" if df == round(df) else f"{df:.1f}"

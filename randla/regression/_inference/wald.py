@@ -12,16 +12,16 @@ from randla._typing import Array
 from randla._validation import as_array
 from randla.regression._errors.options import InferenceWarning
 
-#: Relative size, in units of rounding errors, below which a direction counts as none.
+#: Relative size, in units of rounding errors, below which a direction counts as zero.
 _ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
 _HUGE = 1e150
-#: What a redundant restriction may contradict the others by.
+#: By how much a redundant restriction may contradict the others.
 _CONTRADICTION = 1e-8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WaldTest(Result):
-    """What `Inference.wald` and `Inference.equal_slopes` return.
+    """The result of `Inference.wald` and `Inference.equal_slopes`.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class WaldTest(Result):
     p_value : float
         Probability of a larger F if the restrictions hold.
     degrees_of_freedom : tuple of float
-        Of the numerator and of the denominator.
+        Degrees of freedom of the numerator and of the denominator.
     """
 
     statistic: float
@@ -52,7 +52,7 @@ def as_restrictions(R: Any, r: Any, shape: tuple[int, ...]) -> tuple[Array, Arra
         )
     R = R.reshape(-1, k * d)
     if not len(R) or not R.any(axis=1).all():
-        raise ValueError("R must have rows, and an entry that is not zero in each of them")
+        raise ValueError("R must have rows, and a nonzero entry in each of them")
     r = as_array(r, "r").astype(np.float64)
     if r.shape not in ((), (len(R),)):
         raise ValueError(f"r must be a number or have shape ({len(R)},), got shape {r.shape}")
@@ -62,14 +62,14 @@ def as_restrictions(R: Any, r: Any, shape: tuple[int, ...]) -> tuple[Array, Arra
 def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: Array) -> WaldTest:
     """F = (Rx - r)'(R V R')^-1 (Rx - r) / q, with q the rank of R and V the covariance.
 
-    `covariance` is that of x / unit. The scales of coefficients may differ by hundreds of powers
-    of ten: each is taken in units of its standard error.
+    `covariance` is that of x / unit. The scales of coefficients may differ by hundreds of powers of
+    ten: each is taken in units of its standard error.
     """
     touched = R.any(axis=0)
     nu = float(np.fmin.reduce(df[touched]))
     R, C, unit = R[:, touched], covariance[np.ix_(touched, touched)], unit[touched]
     if not np.isfinite(C).all():
-        warn_caller("the test is of a coefficient that has no error", InferenceWarning)
+        warn_caller("the test involves a coefficient that has no error", InferenceWarning)
         return WaldTest(np.nan, np.nan, (len(R), nu))
     x, sd = x[touched] / unit, np.sqrt(np.maximum(C.diagonal(), 0.0))
     size = np.where(sd > 0.0, sd, np.where(x != 0.0, np.abs(x), 1.0))
@@ -86,7 +86,7 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     variances, V = np.linalg.eigh(R @ C @ R.T)
     if not variances[0] > _ROUNDING * q * variances[-1]:
         warn_caller(
-            f"the covariance has too small a rank for a test of {q} restrictions", InferenceWarning
+            f"the rank of the covariance is too small for {q} restrictions", InferenceWarning
         )
         return WaldTest(np.nan, np.nan, (q, nu))
     statistic = float(((V.T @ excess) ** 2 / variances).sum() / q)
@@ -106,10 +106,10 @@ def in_units(R: Array, r: Array, unit: Array, size: Array) -> tuple[Array, Array
 
 
 def _independent(R: Array, r: Array) -> tuple[Array, Array]:
-    """Restrictions that say the same as R x = r, of full row rank, and of rows of norm 1.
+    """Restrictions equivalent to R x = r, of full row rank, and of rows of norm 1.
 
-    Gaussian elimination with complete pivoting, which finds what little rows differ in. What is
-    left of an entry that cancels up to rounding is zero.
+    Gaussian elimination with complete pivoting, which finds small differences between rows. An
+    entry that cancels up to rounding is set to zero.
     """
     R = np.column_stack([R, r])
     size, left, found = np.abs(R), np.arange(len(R)), []
@@ -131,7 +131,7 @@ def _independent(R: Array, r: Array) -> tuple[Array, Array]:
         with np.errstate(over="ignore"):
             R[left], size[left] = (np.clip(v[left] / top, -_HUGE, _HUGE) for v in (R, size))
     if (np.abs(R[left, -1]) > _CONTRADICTION * size[left, -1]).any():
-        raise ValueError("r must not contradict itself: some rows of R depend on others, unlike r")
+        raise ValueError("r must be consistent: some rows of R depend on others, unlike r")
     R = R[found]
     R /= np.linalg.norm(R[:, :-1], axis=1)[:, None]
     return R[:, :-1], R[:, -1]

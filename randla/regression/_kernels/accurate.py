@@ -1,4 +1,4 @@
-"""Sums that are as good as if they were taken in twice the precision, and rounded once.
+"""Sums as accurate as if computed in twice the precision and rounded once.
 
 Source: Ogita, Rump and Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput. 26 (2005),
 1955-1988: Dot2, whose error is at most u |result| + gamma_n^2 sum |terms|. Sums must not be

@@ -5,11 +5,11 @@ from randla._jit import fused_kernel
 
 @fused_kernel
 def add_groups(X, codes, V, Z, grams, scores):
-    """Add ``v x x'`` and ``x z'`` of each row to those of its group.
+    """Add ``v x x'`` and ``x z'`` of each row to the sums of its group.
 
     X (rows, r), V (rows, q), Z (rows, k) C-ordered float64; grams (n_groups, q, r (r + 1) / 2), the
     lower triangles row by row; scores (n_groups, k, r). Floor: one multiply-add for each entry;
-    where rows of a group do not follow one another, the traffic of its sums between the caches.
+    if rows of a group are not consecutive, the traffic of its sums between the caches.
     """
     rows, r = X.shape
     for i in range(rows):

@@ -1,21 +1,21 @@
-"""What a tile of rows adds to the robust errors of least squares.
+"""Contributions of a tile of rows to the robust errors of least squares.
 
-Rows of A are columns here: loops along them are long, and vectorised, where those along a few
-coefficients are neither (measured for 10: a third of the time). All arrays are float64 in C order.
-With h the leverage of a row, `left` is 1 - h; rows with `left` below `least` are passed over: they
-are looked at one by one. See `randla.regression._errors.independent_rows`.
+Rows of A are columns here: loops along them are long and vectorized, unlike loops along a few
+coefficients (measured for 10: a third of the time). All arrays are float64 in C order. With h the
+leverage of a row, `left` is 1 - h; rows with `left` below `least` are skipped and handled one by
+one. See `randla.regression._errors.independent_rows`.
 """
 
 import numpy as np
 
 from randla._jit import fused_kernel, summing_kernel
 
-BLOCK = 248  # rows; lines of a power of two bytes would fall on the same places of a cache
+BLOCK = 248  # rows; lines of a power of two bytes would collide in the cache
 
 
 @fused_kernel
 def _turn(X, out):
-    """Put X' (d, n) into `out`: four rows at a time, which are stored as one."""
+    """Copy X' (d, n) to `out`: four rows at a time, which are stored as one."""
     n, d = X.shape
     whole = n // 4 * 4
     for i in range(0, whole, 4):
@@ -30,7 +30,7 @@ def _turn(X, out):
 
 @fused_kernel
 def _combine(weights, V, out):
-    """Put V' weights into `out` (n,), without the rows of V at both ends that have none."""
+    """Write V' weights to `out` (n,), without the rows of V at both ends that have weight zero."""
     first, last = 0, weights.size
     while first < last - 1 and weights[first] == 0.0:
         first += 1
@@ -55,7 +55,7 @@ def _combine(weights, V, out):
 def _add_weighted(V, w, r, out):
     """Add V diag(w) V' of the first r rows to `out` on and below the diagonal, two by two.
 
-    V and `out` have one more row where r is odd; what is in it, and comes of it, means nothing.
+    V and `out` have one more row if r is odd; its entries, and products with them, have no meaning.
     """
     n = w.size
     for a in range(0, r, 2):
@@ -87,7 +87,7 @@ def _add_products(V, x, out):
 
 @fused_kernel
 def add_rows(X, B, root, L, K, repeats, power, least, meat, products, sums):
-    """Add what rows X (n, d) and right-hand sides B (n, k) contribute; returns how many are heavy.
+    """Add the contributions of rows X (n, d) and right-hand sides B (n, k); count heavy rows.
 
     L (r + k, d) is [K, Y]', `root` (n,) the square roots of the weights, empty for ones. With q
     the rows X K, times `root` unless weights stand for `repeats`, and r = B - X Y times `root`,

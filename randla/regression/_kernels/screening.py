@@ -1,4 +1,4 @@
-"""Passes over all rows for quantile regression that is solved on few of them.
+"""Passes over all rows for quantile regression that is solved on a few of them.
 
 Rows far from a fit are summed into two rows: those above it and those below it. A pass serves
 several fits at once, since copying and whitening the rows costs more than a product.
@@ -22,7 +22,7 @@ def _residuals(P, rhs, x, r):
 
 @summing_kernel
 def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
-    """For each fit X[q], choose the rows that stay and sum the others.
+    """For each fit X[q], choose the rows to keep and sum the others.
 
     side (K, k, B) gets 0 where the row stays (|b - a'x| <= limits[q] h, or h^2 > heavy, with
     h = |whitener a|), else the sign of b - a'x. sums (k, 2, w + 1) are added to: the weighted rows
@@ -41,7 +41,7 @@ def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
             above, below = 0.0, 0.0
             for t in range(m):
                 r, limit = work[0, t], limits[q] * work[1, t]
-                # As numbers, not branches: the loop vectorises.
+                # As numbers, not branches: the loop vectorizes.
                 up, down = 1.0 if r > limit else 0.0, 1.0 if r < -limit else 0.0
                 side[k, q, t] = np.int8(up - down)
                 work[2, t], work[3, t] = up * weight[k, t], down * weight[k, t]

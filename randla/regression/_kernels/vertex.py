@@ -12,13 +12,13 @@ import numpy as np
 from randla._jit import inline, summing_kernel
 from randla._kernels.panels import PANEL, add_adjoint, add_multiple, fill
 
-#: What `refit` and `walk` say of their end.
+#: How `refit` and `walk` ended.
 DONE, NO_MORE, TOO_FAR, ENOUGH = range(4)
-#: A dual value may leave its box by so much through rounding.
+#: A dual value may leave its box by this much through rounding.
 _BOX = 1e-11
 #: Residuals move if they change by more than this, in units of the step.
 _STILL = 1e-13
-#: The way to the minimum along an edge is at most so many times the way before, mostly.
+#: The step to the minimum along an edge is usually at most this many times the previous one.
 _REACH = 8.0
 
 
@@ -64,7 +64,7 @@ def _reach(p):
 def refit(panels, weight, r, side, basis, inverse, far, tau, most, step, order):
     """Pivot to the optimal vertex of the weighted rows, by the steepest edge and exact line search.
 
-    r, side, basis (d,), inverse (d, d) are those of a vertex and are renewed; far (d,) is the sum
+    r, side, basis (d,), inverse (d, d) are those of a vertex and are updated; far (d,) is the sum
     of z a of rows that are not here. step (2, K, PANEL) and order (K PANEL,) of int64 are work
     space. Returns how it ended, and the number of pivots.
 
@@ -81,7 +81,7 @@ def refit(panels, weight, r, side, basis, inverse, far, tau, most, step, order):
         for t in range(PANEL):  # tau, tau - 1 or 0
             q[k, t] = weight[k, t] * side[k, t] * ((tau - 0.5) * side[k, t] + 0.5)
         add_adjoint(panels[k], q[k], g)
-    reach = near = math.inf  # only rows that are met before this time are looked at
+    reach = near = math.inf  # only rows reached before this time are examined
     for pivot in range(most):
         leaving, up, steepest, slope = -1, True, 0.0, 0.0
         for m in range(d):
@@ -90,7 +90,7 @@ def refit(panels, weight, r, side, basis, inverse, far, tau, most, step, order):
                 z -= inverse[i, m] * g[i]
                 length += inverse[i, m] * inverse[i, m]
             omega = weight[basis[m] // PANEL, basis[m] % PANEL]
-            over = max(z - tau * omega, (tau - 1.0) * omega - z)  # how fast the loss falls
+            over = max(z - tau * omega, (tau - 1.0) * omega - z)  # how fast the loss decreases
             if over > _BOX * omega and over > steepest * math.sqrt(length):
                 steepest, slope = over / math.sqrt(length), over
                 leaving, up = m, z > 0.0
@@ -146,7 +146,7 @@ def refit(panels, weight, r, side, basis, inverse, far, tau, most, step, order):
 
 @inline
 def _first_uphill(times, order, count, q, weight, slope):
-    """The row, and its time, up to which the weights |q| w of rows met first exceed `slope`.
+    """The row, and its time, up to which the weights |q| w of rows reached first exceed `slope`.
 
     A quickselect: order[:count] is permuted.
     """
@@ -183,18 +183,18 @@ def _first_uphill(times, order, count, q, weight, slope):
     return row, times[row] if row >= 0 else 0.0
 
 
-# One coefficient pulled away ----------------------------------------------------------------------
+# One coefficient moved away from the optimum ------------------------------------------------------
 
 
 @summing_kernel
 def walk(panels, r, side, basis, inverse, z, fixed, tau, sign, limits, metric, place, y, q, jumps):
     """Follow the optimal vertex while t'y = delta moves away from 0 in the direction `sign`.
 
-    t takes the place of row `fixed` of B. z (d,) are the dual values of the basis. The multiplier
-    S of A'z = S t falls as delta grows: a step function, of which jumps (m, 2) gets delta and the
-    level behind it, until |S| is limits[0] or more, or y'metric y more than limits[1]. `place`
-    (2,), delta and S, and all else but r are renewed. q (K, PANEL) starts as zeros. Returns how it
-    ended, and the number of jumps.
+    t replaces row `fixed` of B. z (d,) are the dual values of the basis. The multiplier S of A'z =
+    S t falls as delta grows: a step function. Its jumps (m, 2), delta and the following level, are
+    stored until |S| is limits[0] or more, or y'metric y more than limits[1]. `place` (2,), delta
+    and S, and all else but r are updated. q (K, PANEL) starts as zeros. Returns how it ended, and
+    the number of jumps.
     """
     K, w = panels.shape[0], panels.shape[1]
     d = basis.size
@@ -227,8 +227,8 @@ def walk(panels, r, side, basis, inverse, z, fixed, tau, sign, limits, metric, p
         for i in range(d):
             y[i] += length * p[i]
         place[0] += sign * length
-        # Row `entering` moves from its bound to the other, and the basis makes up for it, until
-        # one of them has no way left: dz_B = -alpha dz.
+        # Row `entering` moves from its bound to the other, and the basis compensates, until
+        # one of them reaches its bound: dz_B = -alpha dz.
         k, t = entering // PANEL, entering % PANEL
         _in_basis(panels, k, t, inverse, alpha)
         down = -side[k, t]

@@ -32,25 +32,25 @@ from randla.regression._solvers.polyak import solve_by_iteration
 from randla.regression._solvers.refinement import Solution
 from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor, draw_factor
 
-#: Entries below which LAPACK alone is faster than anything of several calls.
+#: Entries below which LAPACK alone is faster than any sequence of calls.
 _SMALL = 20_000
-#: Columns for each right-hand side from which some 30 passes cost less than a second Gram matrix
+#: Columns for each right-hand side from which about 30 passes cost less than a second Gram matrix
 #: (measured: 1.2 of its time at d = 200, 0.9 at 500, 0.8 at 1000).
 _ITERATIVE_FROM = 400
 #: Columns up to which a sparse Gram matrix, a QR of a sketch of sparse rows, and one of products
 #: with an operator pay off.
 _MAX_GRAM, _MAX_SPARSE_FACTOR, _MAX_OPERATOR_FACTOR = 5000, 2000, 1000
-#: Steps of an attempt without a preconditioner. A step takes some 3 ns for each stored entry, what
-#: needs a dense factor at least a quarter of a nanosecond times d^3 (measured).
+#: Steps of an attempt without a preconditioner. A step takes about 3 ns for each stored entry; a
+#: method with a dense factor takes at least a quarter of a nanosecond times d^3 (measured).
 _COST_OF_STEP, _MIN_ATTEMPT, _MAX_ATTEMPT = 12, 30, 120
 
-#: Condition number, with the rows of a ridge, above which only LAPACK's method looks at A without
-#: them: errors of the penalised sum are of the order of its square times 1e-32.
+#: Condition number, with the rows of a ridge, above which only LAPACK's method treats A without
+#: them: errors of the penalized sum are of the order of its square times 1e-32.
 _RIDGE_LIMIT = 1e10
 
-#: Methods whose passes leave nothing but sums.
+#: Methods whose passes return only sums.
 _OUT_OF_CORE = ("auto", "cholesky", "sketch-cholesky", "iterative", "sketch-and-solve")
-#: Reciprocal condition number of a sketch above which plain Cholesky will do, out of core.
+#: Reciprocal condition number of a sketch above which plain Cholesky is accurate, out of core.
 _REGULAR = 1e-7
 #: Methods with a sketched preconditioner: solver, and rows of the sketch for each column.
 _SKETCHED_SOLVERS: dict[str, tuple[Callable[..., Solution | None], int]] = {
@@ -61,7 +61,7 @@ _SKETCHED_SOLVERS: dict[str, tuple[Callable[..., Solution | None], int]] = {
 
 
 def require_method(tall: LeastSquaresMatrix, method: str) -> None:
-    """Raise ValueError for a Dask array and a method whose passes leave more than sums."""
+    """Raise ValueError for a Dask array and a method whose passes return more than sums."""
     if tall.lazy and method not in _OUT_OF_CORE:
         listed = ", ".join(repr(choice) for choice in _OUT_OF_CORE)
         raise ValueError(f"method must be one of {listed} for a Dask array, got {method!r}")
@@ -73,7 +73,7 @@ def solve(
     factory: SketchFactory,
     sketched: SketchedFactor | None = None,
 ) -> Solution:
-    """Solve to full precision; the columns are scaled first where their norms ask for it.
+    """Solve to full precision; the columns are scaled first if their norms require it.
 
     `sketched` is the factor of a sketch that was drawn before.
     """
@@ -123,7 +123,7 @@ def _solve(
         solution = solver(rows, partial(draw_factor, rows, factory.draw, rcond), m, sketched)
     if solution is None:
         raise np.linalg.LinAlgError(
-            f"method={method!r} broke down, as A is too ill-conditioned or rank-deficient for it: "
+            f"method={method!r} failed, as A is too ill-conditioned or rank-deficient for it: "
             "use method='auto'"
         )
     return checked(rows, solution)
@@ -136,7 +136,7 @@ def _solve_dense(
     if n * d <= _SMALL or n < 4 * d:  # a Gram matrix saves little
         return solve_by_lapack(rows, rcond)
     solution: Solution | None
-    sample = look_at_sample(rows)  # a guess: each solver measures the error of its answer
+    sample = look_at_sample(rows)  # a guess: each solver measures the error of its solution
     if sample.fits_single and sample.condition < single_limit(d):
         solution = solve_by_cholesky(rows, rcond, single=True)
         if solution is not None:
@@ -162,7 +162,7 @@ def _solve_dense(
 def _solve_out_of_core(
     rows: ScaledProblem, factory: SketchFactory, rcond: float | None, drawn: SketchedFactor | None
 ) -> Solution:
-    """Plain Cholesky where that is accurate, which a sketch knows beforehand; else sketched."""
+    """Plain Cholesky if it is accurate, as predicted by a sketch; otherwise sketched."""
     solution = None
     if drawn is None or lapack.dtrcon(drawn.R)[0] > _REGULAR:
         solution = solve_by_cholesky(rows, rcond)
@@ -172,9 +172,7 @@ def _solve_out_of_core(
             m = preconditioner_size(rows, factory, 4)
             solution = solve_by_sketched_cholesky(rows, draw, m, drawn)
     if solution is None:
-        raise np.linalg.LinAlgError(
-            "A must not be so ill-conditioned that four sketches lose its rank"
-        )
+        raise np.linalg.LinAlgError("A must be better conditioned: four sketches lost its rank")
     return checked(rows, solution)
 
 
@@ -185,7 +183,7 @@ def _solve_by_products(
     n, d = rows.n, rows.d
     solution: Solution | None
     if isinstance(rows.tall, SparseMatrix) and rows.exponents is None and rcond is None:
-        # On many sparse matrices with many columns LSQR takes some tens of steps as they are. An
+        # On many sparse matrices with many columns LSQR takes a few tens of plain steps. An
         # attempt may cost as much as a Cholesky factor.
         steps = min(d**3 / (_COST_OF_STEP * max(rows.A.nnz, 1) * rows.k), _MAX_ATTEMPT)
         if steps >= _MIN_ATTEMPT:  # else the attempt costs more than it may save
@@ -212,7 +210,7 @@ def checked(rows: ScaledProblem, solution: Solution) -> Solution:
     if rows.root_ridge is not None and solution.method != "lapack" and _hides_ridge(rows, solution):
         warn_caller(
             "lstsq: the ridge is so small that rounding hides its effect on columns that depend on "
-            f"one another (method {solution.method!r}): take a larger one, or method='lapack' for "
+            f"each other (method {solution.method!r}): increase it, or use method='lapack' for "
             "an array in memory",
             LstsqWarning,
         )
@@ -227,7 +225,7 @@ def checked(rows: ScaledProblem, solution: Solution) -> Solution:
 
 
 def _hides_ridge(rows: ScaledProblem, solution: Solution) -> bool:
-    """Whether rounding errors may hide the ridge from columns that depend on one another."""
+    """Whether rounding errors may hide the ridge from columns that depend on each other."""
     P, exponents = solution.preconditioner, solution.exponents
     if P is None:
         return False

@@ -42,66 +42,66 @@ def lstsq(
 ) -> LstsqResult:
     r"""Least squares, to full double precision or from one sketch with its error.
 
-    Minimises :math:`|W^{1/2} (A x - b)|_2^2 + \lambda |x|_2^2`, with the solution of minimum norm
-    where there are several. (LSQR without a preconditioner, where `rank` is None, minimises the
-    norm in columns scaled to norm 1 instead, where their norms differ by more than 65,000.)
+    Minimizes :math:`|W^{1/2} (A x - b)|_2^2 + \lambda |x|_2^2`; if there are several solutions, the
+    result has minimum norm. (LSQR without a preconditioner, where `rank` is None, minimizes the
+    norm in columns scaled to norm 1 instead, if their norms differ by a factor above 65,000.)
 
-    * With neither `eps` nor `sketch_size` the answer is exact to rounding: backward stable, faster
-      than LAPACK's driver on tall problems.
-    * With `sketch_size` = m or `eps` it is :math:`x' = \arg\min |S(Ax - b)|_2` for one sketch S
-      of m rows, from one pass over A, with a standard error for every coefficient. `eps` asks for
-      as many rows as make, with probability at least :math:`1 - \delta`,
+    * With neither `eps` nor `sketch_size` the result is exact to rounding: backward stable, and
+      faster than LAPACK's driver on tall problems.
+    * With `sketch_size` = m or `eps` the result is :math:`x' = \arg\min |S(Ax - b)|_2` for one
+      sketch S of m rows, from one pass over A, with a standard error for every coefficient. `eps`
+      determines m such that, with probability at least :math:`1 - \delta`,
 
-      .. math:: |x' - x^*|_\infty \le \frac{\epsilon}{\sqrt d}\, |Ax^* - b|_2\, |A^+|_2 .
+    .. math:: |x' - x^*|_\infty \le \frac{\epsilon}{\sqrt d}\, |Ax^* - b|_2\, |A^+|_2 .
 
     Parameters
     ----------
     A : (n, d) array_like, SciPy sparse matrix, LinearOperator, KroneckerProduct, or Dask array
-        Read as it lies, in any memory order, float32 or float64, without a copy. Its columns may
-        differ in scale by hundreds of powers of ten. A table of pandas, polars or pyarrow gives the
+        Used in place, in any memory order, float32 or float64, without a copy. Its columns may
+        differ in scale by hundreds of powers of ten. A table (pandas, polars or pyarrow) gives the
         coefficients its `names`.
     b : (n,) or (n, k) array_like
         One or several right-hand sides.
     eps : float, optional
-        Error of a coefficient as above. If that needs more than n / 4 rows, the problem is solved
-        exactly instead, and `method` of the result says so.
+        Error bound of a coefficient as above. If it needs more than n / 4 rows, the problem is
+        solved exactly instead, and `method` of the result says so.
     delta : float
-        Probability that the bound of `eps` may fail, by default 0.05.
+        Probability that the bound of `eps` may fail.
     sketch_size : int, optional
-        Rows of the sketch, more than d; take at least 4 d, and 30, as intervals from an SRHT of
-        fewer than d + 4 rows can be wrong. With ``method`` "sketch-cholesky", "iterative" or "lsqr"
-        the rows of the preconditioner, at least d, and the answer is exact.
+        Rows of the sketch, more than d. Use at least 4 d, and 30, as intervals from an SRHT of
+        fewer than d + 4 rows can be wrong. With ``method`` "sketch-cholesky", "iterative" or
+        "lsqr", the rows of the preconditioner, at least d; the result is then exact.
     sketch : str or operator
-        "srht" (what "auto" takes for an answer from one sketch), "block-srht", "gaussian",
+        "srht" (the choice of "auto" for a result from one sketch), "block-srht", "gaussian",
         "sparse-sign" or "count", or an operator such as ``SRHT(m, n)``. With a ridge an operator
-        needs n + d columns. The sparse ones have no l_inf guarantee. Without `eps`,
-        `sketch_size` or ``method="sketch-and-solve"`` the answer is exact, and the sketch at most a
+        needs n + d columns. The sparse sketches have no l_inf guarantee. Without `eps`,
+        `sketch_size` or ``method="sketch-and-solve"`` the result is exact, and the sketch at most a
         preconditioner: a warning says so unless `method` names one that uses it.
     method : str
-        "cholesky": of the scaled Gram matrix, with refinement, for condition numbers up to 1e7.
-        "sketch-cholesky": the same after a sketched preconditioner, for any condition number.
-        "iterative": Polyak's iteration with that preconditioner, for many columns. "lsqr": for
-        sparse matrices and operators. "lapack": Householder QR. "sketch-and-solve": one sketch.
-        "auto" chooses by shape and conditioning. A Dask array, which must have at least as many
-        rows as columns, takes all but "lsqr" and "lapack".
+        "cholesky": Cholesky factor of the scaled Gram matrix, with refinement, for condition
+        numbers up to 1e7. "sketch-cholesky": the same after a sketched preconditioner, for any
+        condition number. "iterative": Polyak's iteration with that preconditioner, for many
+        columns. "lsqr": for sparse matrices and operators. "lapack": Householder QR.
+        "sketch-and-solve": one sketch. "auto" chooses by shape and conditioning. For a Dask array,
+        which must have at least as many rows as columns, all but "lsqr" and "lapack" are available.
     ridge : float
-        The penalty :math:`\lambda \ge 0`, as d further rows :math:`\sqrt\lambda\, I` of A, so
-        that a sketched answer stays unbiased.
+        The penalty :math:`\lambda \ge 0`, treated as d more rows :math:`\sqrt\lambda\, I` of A, so
+        that a sketched result stays unbiased.
     weights : (n,) array_like, optional
         Non-negative weights of the squared residuals.
     rcond : float, optional
-        Singular values of A, its columns scaled to norm about 1, count as zero below `rcond` times
-        the largest. By default those at the level of rounding errors, and those below
-        ``max(n, d) * 2.2e-16`` which a gap separates from the others. One that is given decides by
-        all rows with "auto", "cholesky" and "lapack" for an array in memory; else by a sketch,
-        whose singular values differ by up to a factor of two or so.
+        Singular values of A, with columns scaled to norm about 1, count as zero below `rcond` times
+        the largest. The default drops those at the level of rounding errors, and those below
+        ``max(n, d) * 2.2e-16`` that are separated from the others by a gap. A given value is
+        applied to all rows with "auto", "cholesky" and "lapack" for an array in memory; otherwise
+        to a sketch, whose singular values differ by up to a factor of about two.
     progress : bool
         Show a progress bar for each pass over a dense A that takes half a second or more, and for
-        the steps of LSQR (needs tqdm). For Dask arrays the bar is Dask's own, which its distributed
-        scheduler does not draw.
+        the steps of LSQR (needs tqdm). For Dask arrays, Dask's own bar is shown, except with its
+        distributed scheduler.
     rng : {None, int, SeedSequence, Generator}, optional
-        Seed of the sketch. An exact answer that needs one takes a fixed seed by default, so that it
-        is the same in each call.
+        Seed of the sketch. An exact result that needs a sketch uses a fixed seed by default, so
+        that it is the same in each call.
 
     Returns
     -------
@@ -111,25 +111,25 @@ def lstsq(
     Raises
     ------
     ValueError, TypeError
-        If an argument is not what is described above, two of them exclude one another, or a
-        coefficient exceeds the largest float64.
+        If an argument is not as described above, two of them exclude each other, or a coefficient
+        exceeds the largest float64.
 
     Warns
     -----
     LstsqWarning
-        If a method that was asked for by name, or LSQR, stops short of full precision, or `sketch`
-        is given but the answer is exact.
+        If a method given by name, or LSQR, stops short of full precision, or `sketch` is given but
+        the result is exact.
 
     See Also
     --------
-    sketch_size : the rule from `eps` to the rows of a sketch.
+    sketch_size : the number of rows of a sketch for a given `eps`.
     lp_regression : other norms than the second.
 
     Notes
     -----
     Full precision costs :math:`O(n d^2)` operations, half as many as a QR, all in matrix products
-    [2]_ [3]_; one sketch costs :math:`O(n d \log m)` and a QR of m rows. The bound of `eps` is
-    the theorem of [1]_; its constant comes from the exact law for Gaussian sketches.
+    [2]_ [3]_; one sketch costs :math:`O(n d \log m)` and a QR of m rows. The bound of `eps` is the
+    theorem of [1]_; its constant comes from the exact law for Gaussian sketches.
 
     References
     ----------
@@ -168,13 +168,13 @@ def lstsq(
     # overflow is detected and handled inside
     with np.errstate(all="ignore"), single_blas(tall), bars:
         rows, is_vector = as_problem(tall, b, root_weights, options)
-        return answer(rows, is_vector, options, root_weights).labelled(labels)
+        return answer(rows, is_vector, options, root_weights).labeled(labels)
 
 
 def answer(
     rows: ScaledProblem, is_vector: bool, options: LstsqOptions, root_weights: Any
 ) -> LstsqResult:
-    """Solve the problem from one sketch, if that is asked for and pays, or to full precision."""
+    """Solve the problem from one sketch, if requested and cheaper, or to full precision."""
     factory = SketchFactory.of(rows, options)
     if options.wants_one_sketch:
         m = estimate_size(rows, options, factory)

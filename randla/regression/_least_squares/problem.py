@@ -18,10 +18,10 @@ from randla.sketching._kronecker import KroneckerProduct
 
 #: Entries up to which a sparse matrix or an operator is solved as a dense matrix.
 MAX_DENSE_ENTRIES = 1 << 22
-#: Ratio of the scales of two columns of a Kronecker factor up to which its singular values will do.
+#: Ratio of the scales of two columns of a Kronecker factor up to which its SVD is used.
 _LARGEST_SPREAD = 1e9
-#: BLAS is held at one thread from this many entries, which pay for the call, up to this many
-#: columns, beyond which the factors are worth several threads.
+#: BLAS is limited to one thread from this many entries, where the call pays off, up to this many
+#: columns, above which the factors are worth several threads.
 _MIN_SINGLE, _MAX_SINGLE = 4000, 1500
 
 
@@ -55,7 +55,7 @@ def as_problem(
 
 
 def is_structured(rows: ScaledProblem) -> bool:
-    """Whether the problem splits into one problem for each factor of a Kronecker product."""
+    """Whether the problem splits into one for each factor of a Kronecker product."""
     is_dense = isinstance(rows.tall, DenseMatrix)
     return not is_dense and _splits(rows.A, rows.root_weights, rows.ridge)
 
@@ -63,22 +63,22 @@ def is_structured(rows: ScaledProblem) -> bool:
 def _splits(A: Any, root_weights: Array | None, ridge: float) -> bool:
     if not isinstance(A, KroneckerProduct) or root_weights is not None:
         return False
-    # A ridge asks for the singular values of the factors, and small ones that belong to small
-    # columns have no digits left beside large ones.
+    # A ridge needs the singular values of the factors, and small singular values of small columns
+    # lose all digits next to large ones.
     return ridge == 0.0 or max(_spread(A.A1), _spread(A.A2)) < _LARGEST_SPREAD
 
 
 def _spread(A: Array) -> float:
-    """Ratio of the largest to the least maximum norm of a column; columns of zeros do not count."""
+    """Ratio of the largest to the least maximum norm of a column; zero columns do not count."""
     norms = np.abs(A).max(axis=0).astype(np.float64)
     return float(norms.max() / norms.min(where=norms > 0.0, initial=np.inf))
 
 
 def single_blas(tall: LeastSquaresMatrix) -> AbstractContextManager[None]:
-    """Hold BLAS at one thread where its threads cost more than they gain.
+    """Limit BLAS to one thread where its threads cost more than they gain.
 
-    The passes over A run on threads of our own. A small factor, or one inner product of the length
-    of b, would wake those of BLAS, which then spin for some time on the cores that a pass needs
+    The passes over A run on our own threads. A small factor, or one inner product of the length of
+    b, would wake the threads of BLAS, which then spin for some time on the cores that a pass needs
     (measured: 1.2 times the time of a whole solution).
     """
     n, d = tall.A.shape
@@ -90,16 +90,16 @@ def single_blas(tall: LeastSquaresMatrix) -> AbstractContextManager[None]:
 def shaped(
     rows: ScaledProblem, Y: Array, exponents: Exponents | None, one_dimensional: bool
 ) -> Array:
-    """Coefficients as the caller's b suggests: (d,) or (d, k)."""
+    """Coefficients in the shape that b implies: (d,) or (d, k)."""
     X = rows.unscale(Y, exponents)
     if X is not Y and not np.isfinite(X).all():
         raise ValueError(
-            "A must not be so small beside b that coefficients exceed the largest float64"
+            "A must not be so small compared with b that coefficients exceed the largest float64"
         )
     return X[:, 0] if one_dimensional else np.ascontiguousarray(X)
 
 
 def norms_of(rows: ScaledProblem, squares: Array, one_dimensional: bool) -> Any:
-    """Norms in the caller's units: a number, or (k,)."""
+    """Norms in the user's units: a number, or (k,)."""
     norms = rows.unscale_norm(np.sqrt(squares))
     return float(norms[0]) if one_dimensional else norms

@@ -1,7 +1,7 @@
-"""What of a fit its statistical errors need: factors and scales, but no data.
+"""The part of a fit that its statistical errors need: factors and scales, but no data.
 
-Where the factor of a solver is rough (that of a sketch, or of a Gram matrix of an ill-conditioned
-A) one more pass makes it exact. So the record is made when it is asked for.
+If the factor of a solver is rough (from a sketch, or from a Gram matrix of an ill-conditioned A)
+one more pass makes it exact. Therefore the record is computed on demand.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from randla.regression._solvers.rank import Exponents, column_norms, numerical_r
 from randla.regression._solvers.refinement import Solution
 from randla.sketching._inference import squared_residual
 
-#: The record, or why there is none.
+#: The record, or the reason why there is none.
 Record = LeastSquaresFit | str
 
-#: Relative error of A'A in a Cholesky factor up to which it serves as it is.
+#: Relative error of A'A in a Cholesky factor up to which it is used unchanged.
 _ACCURATE = 1e-10
 #: Exponents of column norms for which columns need no scaling.
 _MODERATE = 64
 
 _PENALISED = (
     "ridge must be 0 for statistical errors: a penalty biases the coefficients, so that an "
-    "interval around them is none for those of the population"
+    "interval around them does not cover those of the population"
 )
 _NO_RANK = (
     "the fit must know the rank of A, which LSQR without a preconditioner does not find: use "
@@ -49,7 +49,7 @@ _FEW_ROWS = (
 
 
 class _Frame(NamedTuple):
-    """The shape of a problem, and its scales when it was solved."""
+    """The shape of a problem, and the scales used to solve it."""
 
     exponents: Any
     active: Any
@@ -87,9 +87,9 @@ class _Frame(NamedTuple):
         for scales in (exponents, self.exponents):
             columns[active] += 0 if scales is None else scales
         Y, K, norms = (_spread(values, active, d) for values in (Y, K, norms[:, None]))
-        # To columns of norm about 1, or to the columns as they are.
+        # To columns of norm about 1, or to the unscaled columns.
         change = np.where(norms[:, 0] > 0.0, -exponents_of(norms[:, 0]), 0)
-        if rank < d:  # a pseudo-inverse of scaled columns is not that of others, scaled
+        if rank < d:  # a pseudo-inverse of scaled columns is not a scaled pseudo-inverse
             change[:] = 0
         elif np.abs(columns + change).max(initial=0) <= _MODERATE:
             change = -columns
@@ -118,7 +118,7 @@ def _spread(values: Array, active: Any, d: int) -> Array:
 def record_of_fit(
     rows: ScaledProblem, solution: Solution, rcond: float | None
 ) -> Callable[[], Record]:
-    """What makes the record of a fit to full precision; keeps `rows` only where it reads A."""
+    """A function for the record of a fit to full precision; keeps `rows` only if it reads A."""
     if rows.ridge > 0.0:
         return partial(str, _PENALISED)
     if solution.rank is None:
@@ -130,12 +130,12 @@ def record_of_fit(
     if not solution.converged:
         slack = 100.0 * float(solution.error or 0.0)
     elif rcond is not None and solution.rank < len(solution.Y):
-        slack = 10.0 * rcond  # directions below rcond are known to some digits only
+        slack = 10.0 * rcond  # directions below rcond are known to a few digits only
     is_accurate = solution.method == "lapack" or P is None
     if solution.method == "cholesky" and P is not None:
         is_accurate = P.contraction <= _ACCURATE
     elif solution.method == "sketch-cholesky":
-        is_accurate = rows.d < SINGLE_FROM  # the Gram matrix was one of double precision
+        is_accurate = rows.d < SINGLE_FROM  # the Gram matrix had double precision
     return partial(_of_factor, frame, solution, slack, None if is_accurate else rows)
 
 
@@ -190,7 +190,7 @@ def _of_kronecker(frame: _Frame, solution: Solution, A: Any) -> Record:
 
 
 def record_of_sketch(rows: ScaledProblem, solution: SketchedSolution) -> Callable[[], Record]:
-    """What makes the record of an estimate from one sketch."""
+    """A function for the record of an estimate from one sketch."""
     if rows.ridge > 0.0:
         return partial(str, _PENALISED)
     return partial(_of_sketch, _Frame.of(rows), solution)

@@ -1,4 +1,4 @@
-"""What is kept of a sketch, and the refinement of its estimate to full precision."""
+"""The stored part of a sketch, and the refinement of its estimate to full precision."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from randla.regression._solvers.sketched_factor import SketchedFactor
 
 @dataclass(frozen=True, eq=False)
 class RefinementState:
-    """What is kept of a sketch so that its estimate can be refined later.
+    """The part of a sketch that is kept so that its estimate can be refined later.
 
     `root_weights` are square roots of the weights, an array or a Dask array as A was. The factor
-    `sketched` is that of rows whose weights were scaled by 2^-weight_exponent.
+    `sketched` is for rows whose weights were scaled by 2^-weight_exponent.
     """
 
-    shape: tuple[int, int]  # of the caller's A
+    shape: tuple[int, int]  # of the user's A
     root_weights: Any
     weight_exponent: int
     ridge: float
@@ -37,7 +37,7 @@ class RefinementState:
     scaling: tuple[Any, Any]  # exponents of the columns and which are active, of the problem
 
     def directions(self, d: int) -> Array:
-        """Unit rows D (d, rank): the errors of x are its standard errors times D z.
+        """Rows D (d, rank) of norm one: the errors of x are its standard errors times D z.
 
         The entries of z are independent, of variance 1.
         """
@@ -69,10 +69,10 @@ class RefinementState:
     def factor_for(self, rows: ScaledProblem) -> SketchedFactor | None:
         """Give `rows` the scales that the sketch had; return the factor of the sketch.
 
-        None if the sketch lacks rank, as A itself may not.
+        None if the sketch lacks rank, as A itself may have full rank.
 
-        Weights in memory are scaled by a power of two and those of Dask arrays are not: where the
-        sketch was of the other kind, the scales of the columns make up for it.
+        Weights in memory are scaled by a power of two, weights of Dask arrays are not: if the
+        sketch was of the other kind, the scales of the columns compensate for it.
         """
         change = rows.weight_exponent - self.weight_exponent
         exponents, active = self.scaling

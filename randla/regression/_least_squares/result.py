@@ -32,46 +32,46 @@ from randla.sketching._inference import implied_eps
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LstsqResult(LinearFit):
-    r"""What `lstsq` returns.
+    r"""The result of `lstsq`.
 
     Attributes
     ----------
     x : (d,) or (d, k) ndarray
         The coefficients.
     names : tuple of str
-        Of the coefficients: the names of the columns, where A is a table of pandas, polars or
-        pyarrow, else "x0", "x1", ...
+        Names of the coefficients: the column names if A is a table of pandas, polars or pyarrow,
+        else "x0", "x1", ...
     standard_error : ndarray, like x
-        Standard error of the sketch, given the data: how far `x` may be from the exact
-        least-squares solution. Zero at full precision. It is not the sampling error of the data.
-        Too large for a block SRHT whose m is a good part of n (at m = n/4, intervals of 95 % held
-        in 97.5 % of the draws); for sparse signs too small where few rows matter. For an SRHT of
-        fewer than d + 4 rows too small where one row carries the residual.
+        Standard error of the sketch, given the data: the typical distance of `x` from the exact
+        least-squares solution. Zero at full precision. It is not the sampling error of the data. It
+        is too large for a block SRHT if m is a large fraction of n (at m = n/4, intervals of 95 %
+        covered in 97.5 % of the draws), too small for sparse signs if only a few rows matter, and
+        too small for an SRHT of fewer than d + 4 rows if one row carries the residual.
     degrees_of_freedom : float
-        Of the Student t law of ``(x - exact) / standard_error``: rows of the sketch minus rank;
-        inf at full precision.
+        Degrees of freedom of the Student t law of ``(x - exact) / standard_error``: rows of the
+        sketch minus rank; inf at full precision.
     linf_bound : float or (k,) ndarray
         :math:`\epsilon d^{-1/2} |Ax^* - b|_2 |A^+|_2`, with both norms estimated from the sketch:
         with probability at least 1 - delta it bounds the error of every coefficient. Without
-        ``eps=`` that eps which the size of the sketch gives. Zero at full precision, inf for a
+        ``eps=``, the eps that the size of the sketch implies. Zero at full precision, inf for a
         sketch without the guarantee.
     residual_norm : float or (k,) ndarray
-        Norm of the residual of the exact solution: the square root of the sum that is minimised,
-        with weights and ridge. After a single sketch an estimate.
+        Norm of the residual of the exact solution: the square root of the minimized sum, with
+        weights and ridge. For a single sketch, an estimate.
     rank : int or None
-        Numerical rank of A with columns scaled to norm about 1; None if it was not found out
-        (LSQR without a preconditioner).
+        Numerical rank of A with columns scaled to norm about 1; None if it was not determined (LSQR
+        without a preconditioner).
     method : str
-        The method that gave the answer. "sketch-and-solve" is one sketch; all others are exact.
+        The method that was used. "sketch-and-solve" is one sketch; all others are exact.
     sketch_size : int or None
         Rows of the sketch; None at full precision.
     n_passes : int
-        Reads of A.
+        Number of passes over A.
     n_iterations : int
         Refinement steps or iterations.
     converged : bool
         At full precision, whether the solver stopped at a backward error of rounding level; else
-        whether the sketch kept the promise of `eps`, judged by the standard errors.
+        whether the sketch satisfied the bound of `eps`, judged by the standard errors.
     """
 
     x: Array
@@ -99,13 +99,13 @@ class LstsqResult(LinearFit):
     ) -> LstsqResult:
         """The result of a solution to full precision."""
         if rcond is not None and solution.rank is not None and solution.rank < len(solution.Y):
-            # The shortest solution has a share in what counts as zero, and so another residual.
+            # The shortest solution has a component in what counts as zero, and so another residual.
             Y, exponents = solution.Y, solution.exponents
             _, squares = rows.residual(Y if exponents is None else np.ldexp(Y, exponents[:, None]))
             solution = replace(solution, squares=squares)
         x = shaped(rows, solution.Y, solution.exponents, one_dimensional)
         P, error = solution.preconditioner, solution.error
-        is_known = error is not None and (P is None or not P.has_factor)  # relative to A as a whole
+        is_known = error is not None and (P is None or not P.has_factor)  # relative to A
         measure: Any = partial(measure_backward_error, rows, solution)  # columnwise
         result = cls(
             x=x,
@@ -123,7 +123,7 @@ class LstsqResult(LinearFit):
             _record=record_of_fit(rows, solution, rcond),
             _refinement=None,
         )
-        if is_known:  # so the repr has it
+        if is_known:  # so that the repr has it
             vars(result)["backward_error"] = error
         return result
 
@@ -173,20 +173,20 @@ class LstsqResult(LinearFit):
 
     @property
     def is_estimate(self) -> bool:
-        """Whether the answer comes from one sketch."""
+        """Whether the result comes from one sketch."""
         return self.sketch_size is not None
 
     @cached_property
     def backward_error(self) -> float:
-        r"""Columnwise backward error of `x`, the largest over k.
+        r"""Columnwise backward error of `x`, the maximum over k.
 
-        The least :math:`\eta` for which changes of the columns of A by at most :math:`\eta` times
-        their own norms make x an exact solution, to a small factor: it sees errors in the
-        coefficients of columns of any scale. The rows of a ridge count as rows of A. By a formula
-        like that of Karlson and Walden; the residual costs a pass over A when the number is
-        first asked for; until then the result keeps references to A and b, which must not change.
-        After a single sketch it is the expected size. For a Kronecker product, and after LSQR
-        without a preconditioner, it is relative to the norm of A as a whole.
+        The least :math:`\eta`, up to a small factor, such that changes of each column of A by at
+        most :math:`\eta` times its norm make x an exact solution: it detects errors in the
+        coefficients of columns of any scale. The rows of a ridge count as rows of A. It is computed
+        by a formula like that of Karlson and Walden. The residual costs a pass over A on first
+        access; until then the result keeps references to A and b, which must not change. After a
+        single sketch it is the expected size. For a Kronecker product, and after LSQR without a
+        preconditioner, it is relative to the norm of A as a whole.
         """
         value = float(self._measure())  # a pass over A
         vars(self)["_measure"] = partial(float, value)  # drops the references to A and b
@@ -200,12 +200,12 @@ class LstsqResult(LinearFit):
         Parameters
         ----------
         level : float
-            Probability, over the draw of the sketch, that an interval covers. Exact for a Gaussian
-            sketch. For an SRHT of m rows and data whose residual stands on one row, intervals of
-            95 % held in 54 to 80 % of the draws at m = d + 1 and in 94 to 96 % at d + 4 (measured;
-            for d = 1 the coverage swings between 88 and 98 % up to 20 rows).
+            Coverage probability of an interval, over the draw of the sketch. Exact for a Gaussian
+            sketch. For an SRHT of m rows and data whose residual is concentrated on one row,
+            intervals of 95 % covered in 54 to 80 % of the draws at m = d + 1 and in 94 to 96 % at d
+            + 4 (measured; for d = 1 the coverage varies between 88 and 98 % up to 20 rows).
         simultaneous : bool
-            All intervals together cover with this probability (Bonferroni), instead of each.
+            All intervals together cover with this probability (Bonferroni), instead of each one.
 
         Returns
         -------
@@ -222,24 +222,23 @@ class LstsqResult(LinearFit):
         Parameters
         ----------
         A, b
-            Those that were passed to `lstsq`, in memory or as Dask arrays: the sketch may have been
-            of the other kind. After a formula its data, without `b`. Weights and ridge are
-            remembered.
+            The arguments of `lstsq`, in memory or as Dask arrays: the sketch may have been of the
+            other kind. After a formula its data, without `b`. Weights and ridge are remembered.
 
         Returns
         -------
         LstsqResult
-            `self` if it is at full precision already.
+            `self` if it is already at full precision.
         """
         if self._refinement is None:
             return self
         A, b, _ = self._labels.opened(A, b)
         if b is None:
-            raise TypeError("b must be given beside A, as results keep no data")
+            raise TypeError("b must be given with A, as results keep no data")
         rows, solution, is_vector = self._refinement.refine(A, b)
         rows.n_passes += self.n_passes
         refined = LstsqResult.of(rows, solution, is_vector, self._refinement.rcond)
-        return refined.labelled(self._labels)
+        return refined.labeled(self._labels)
 
     def inference(
         self,
@@ -260,39 +259,39 @@ class LstsqResult(LinearFit):
         Parameters
         ----------
         A, b : optional
-            Those that were passed to `lstsq`, as a fit keeps no data: arrays, sparse matrices,
-            tables or Dask arrays, which are read a block at a time. Left out for ``kind="iid"``
-            only, which then takes one pass in all, for a sketch too; and after one sketch for
-            "robust", which then uses the 300 rows that were kept in its pass. For "iid" after a
-            sketch, and for a LinearOperator, they are not looked at: other data go unnoticed.
+            The arguments of `lstsq`, as a fit keeps no data: arrays, sparse matrices, tables or
+            Dask arrays, which are read a block at a time. They can be left out only for
+            ``kind="iid"``, which then takes one pass in all, also for a sketch; and after one
+            sketch for "robust", which then uses the 300 rows that were kept in its pass. For "iid"
+            after a sketch, and for a LinearOperator, they are not checked: other data go unnoticed.
         kind : str, optional
-            What is assumed of the errors, n rows and rank d:
+            The assumption about the errors, for n rows and rank d:
 
-            * "iid": one variance; of variance 1/weight in a weighted fit. Student's law with n - d
+            * "iid": one variance, or variance 1/weight in a weighted fit. Student's t with n - d
               degrees of freedom, exact for normal errors.
-            * "robust" (the default): independent rows of any variance. HC3 with the degrees of
-              freedom of Satterthwaite, one number for each coefficient.
-            * "HC0", "HC1", "HC2", "HC3": the same by a formula, as other packages print it, with
+            * "robust" (the default): independent rows of any variance. HC3 with Satterthwaite's
+              degrees of freedom, a number for each coefficient.
+            * "HC0", "HC1", "HC2", "HC3": the same with the usual formulas of other packages, with
               n - d degrees of freedom. HC0 and HC1 are too small for few rows.
             * "cluster" (the default with `groups`): independent groups of rows. The jackknife over
               groups, "CR3", with the degrees of freedom of Bell and McCaffrey.
-            * "CR1", "CR2", "CR3": the same by a formula; CR1 as other packages print it, with one
-              degree of freedom less than groups, the others with those of Bell and McCaffrey.
-            * "bootstrap": refits with random weights of rows, or of groups if they are given. Where
-              the variance grows with a skewed column, 95 % intervals of 100 and 500 rows held in 89
-              and 93 % of the samples, and those of 20 groups in 92 %: the others are nearer.
+            * "CR1", "CR2", "CR3": the same with the usual formulas; CR1 as in other packages, with
+              n_groups - 1 degrees of freedom, the others with those of Bell and McCaffrey.
+            * "bootstrap": refits with random weights of rows, or of groups if given. If the
+              variance grows with a skewed column, 95 % intervals of 100 and 500 rows covered in 89
+              and 93 % of the samples, and those of 20 groups in 92 %: the other kinds do better.
         groups : (n,) array_like, optional
-            The group of each row, none missing: numbers, strings, dates or categories, in an array,
-            a list, a column of a table or a Dask array. Groups need not lie together. Those without
-            weight do not count, and two must be left.
+            The group of each row, without missing values: numbers, strings, dates or categories, in
+            an array, a list, a column of a table or a Dask array. Rows of a group need not be
+            contiguous. Groups without weight do not count, and at least two must remain.
         weights : (n,) array_like, optional
             As in the fit; in another unit only if they are analytic and were in memory.
         weights_are : str
-            "analytic": a row of weight w has the variance 1/w. "frequency": it stands for w rows.
+            "analytic": a row of weight w has the variance 1/w. "frequency": it represents w rows.
         names : sequence of str, optional
             Names of the coefficients, by default those of the fit.
         n_replicates : int
-            Refits of the bootstrap.
+            Number of bootstrap refits.
         rng : {None, int, SeedSequence, Generator}, optional
             Seed of the bootstrap.
         progress : bool
@@ -307,41 +306,42 @@ class LstsqResult(LinearFit):
         Raises
         ------
         ValueError, TypeError
-            If an argument is not what is described above, A, b or weights are not those of the
-            fit, no degrees of freedom are left, or there is no honest error: after a ridge, which
-            biases the coefficients, where LSQR has not found the rank, and for a LinearOperator
-            with any other kind than "iid".
+            If an argument is not as described above, A, b or weights are not those of the fit, no
+            degrees of freedom are left, or no valid error exists: after a ridge, which biases the
+            coefficients, if LSQR did not find the rank, and for a LinearOperator with any other
+            kind than "iid".
 
         Warns
         -----
         InferenceWarning
-            Where a coefficient has no error, by its name. The errors are NaN where the data do not
-            determine it, and those of robust kinds also where it hangs on one row alone.
+            If a coefficient, given by name, has no error. Errors are NaN if the data do not
+            determine the coefficient, and those of robust kinds also if it depends on a single row.
 
         Notes
         -----
-        At 20 to 200 rows, with errors whose variance depends on a skewed regressor or is another
-        in a group of four rows, intervals of 95 % held the slopes in 94 to 97 % of the samples for
+        At 20 to 200 rows, with errors whose variance depends on a skewed regressor or differs in a
+        group of four rows, 95 % intervals covered the slopes in 94 to 97 % of the samples for
         "robust", in 87 to 94 % for "HC3", 56 to 92 % for "HC0" and 30 to 83 % for "iid". With
-        errors of one variance "robust" is a little wide for few rows (97 to 98 % at n = 20).
+        errors of one variance "robust" is slightly wide for few rows (97 to 98 % at n = 20).
 
-        For groups of rows, 10 to 60 of them and of uneven sizes, with random effects and slopes,
-        intervals of 95 % held in 94 to 98 % of the samples for "cluster" and in 78 to 94 % for
-        "CR1", least for a column that is constant in groups and nonzero in few. For a column that
-        only two or three groups have, "cluster" is wide (99 %, up to twice the length) and "CR2"
-        nearer. A column that one group has for itself, such as its dummy, has no error.
+        For 10 to 60 groups of rows of uneven sizes, with random effects and slopes, 95 % intervals
+        covered in 94 to 98 % of the samples for "cluster" and in 78 to 94 % for "CR1", least for a
+        column that is constant in groups and nonzero in few. For a column that is nonzero in only
+        two or three groups, "cluster" is wide (99 %, up to twice the length) and "CR2" is closer. A
+        column that is nonzero in a single group, such as its dummy, has no error.
 
-        A rough factor of A (of "iterative", "lsqr", or "cholesky" where A is ill-conditioned) is
+        A rough factor of A (of "iterative", "lsqr", or "cholesky" if A is ill-conditioned) is
         corrected by a pass over A, to which the fit keeps a reference until then.
 
         After a single sketch `x` has two errors, that of the sketch and that of the data, which are
-        kept apart and added: `Inference.algorithmic_error` and `Inference.statistical_error`. In
-        sketches that mix all rows "iid" is nearly right for errors of any variance as long as m is
-        far below n: at n = 400, with a scale that grows with a column, intervals of 95 % held its
-        coefficient in 91 % of the samples for m = 40 and in 69 to 75 % for m = 300, where "robust"
-        held in 94 %, with A and b or from kept rows; the error of the sketch alone in 45 to 62 %.
-        Kept rows miss what a handful of rows of large leverage decides. The Student law of the sum
-        of both has degrees of freedom by the rule of Welch and Satterthwaite.
+        reported separately and added: `Inference.algorithmic_error` and
+        `Inference.statistical_error`. For sketches that mix all rows, "iid" is nearly right for
+        errors of any variance as long as m is far below n: at n = 400, with a scale that grows with
+        a column, 95 % intervals covered its coefficient in 91 % of the samples for m = 40 and in 69
+        to 75 % for m = 300, where "robust" covered in 94 %, with A and b or from kept rows, and the
+        error of the sketch alone in 45 to 62 %. Kept rows miss a coefficient that a handful of rows
+        of large leverage determines. The Student t law of the sum of both errors has degrees of
+        freedom by the rule of Welch and Satterthwaite.
 
         References
         ----------
@@ -378,14 +378,14 @@ class LstsqResult(LinearFit):
         return result.described("Least squares" + ", from one sketch" * is_sketch, labels)
 
     def error_of(self, C: Array) -> Any:
-        """Standard errors, as `standard_error`, of the sums ``C @ x``; C (d,)."""
+        """Standard errors, like `standard_error`, of the sums ``C @ x``; C (d,)."""
         if self._refinement is None:
             return 0.0 * self.x.sum(axis=0)
         errors = (C * self.standard_error.T).T
         return np.linalg.norm(self._refinement.directions(len(C)).T @ errors, axis=0)
 
     def _fit_record(self) -> Record:
-        record = self._record()  # perhaps a pass over A
+        record = self._record()  # may cost a pass over A
         vars(self)["_record"] = partial(_same, record)  # drops the references to A and b
         return record
 
@@ -406,15 +406,15 @@ class LstsqResult(LinearFit):
         return [(names.get(name, name), value) for name, value in super()._summary()]
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the coefficients with 95 % intervals, single and simultaneous (needs matplotlib).
+        """Plot the coefficients with 95 % intervals, single and simultaneous (needs matplotlib).
 
-        The intervals tell how far the exact solution may be, given the data; at full precision
-        there are none. Several right-hand sides have a colour each.
+        The intervals are for the exact solution, given the data; at full precision there are none.
+        Each right-hand side has its own color.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Least squares from one sketch: one pass over A, one small QR, and the error of the answer."""
+"""Least squares from one sketch: one pass over A, one small QR, and the error of the result."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from randla.sketching._inference import (
 )
 from randla.sketching._operators import Sketch
 
-#: The promise of `eps` is checked on estimated norms; only a larger breach is acted on.
+#: The bound of `eps` is checked on estimated norms; only a larger violation triggers a new sketch.
 _PROMISE_SLACK = 1.1
-#: Rows of A that are kept beside a sketch.
+#: Number of rows of A kept with a sketch.
 _KEPT_ROWS = 300
 
 
@@ -44,7 +44,7 @@ class SketchedSolution:
     exponents: Exponents  # (d,)
     standard_error: Array  # of Y
     residual_squares: Array  # (k,) estimates of the squared residual norms of the exact solution
-    inverse_norm: float  # estimate of |A^+| in the caller's columns and weights
+    inverse_norm: float  # estimate of |A^+| in the user's columns and weights
     worst_ratio: float  # largest standard error of a coefficient over |r| and `inverse_norm`
     backward_error: float  # its expected value, the largest over the right-hand sides
     sketched: SketchedFactor
@@ -76,7 +76,7 @@ def sketch_and_solve(rows: ScaledProblem, S: Sketch, rcond: float | None) -> Ske
     else:
         spectrum, r = sketched.spectrum, sketched.rank
         in_range = spectrum.U[:, :r].T @ QtB
-        # What U leaves of Q'SB belongs to the residual of the sketched problem.
+        # The part of Q'SB outside U belongs to the residual of the sketched problem.
         residual = np.vstack([residual, spectrum.U[:, r:].T @ QtB])
         # x is a linear function of U'Q'SB, whose entries have equal and independent errors.
         K = spectrum.Vt[:r].T / spectrum.s[:r]
@@ -89,7 +89,7 @@ def sketch_and_solve(rows: ScaledProblem, S: Sketch, rcond: float | None) -> Ske
     # Without full rank rows of K may be so small that their squares underflow.
     scale = exponents_of(np.abs(K).max(axis=1, initial=0.0))
     row_norms = np.ldexp(column_norms(np.ldexp(K.T, -scale)), scale)  # sqrt(C_jj)
-    inverse = rows.unscale(K, exponents, of_b=False).T  # K in the caller's columns: |K| is |A^+|
+    inverse = rows.unscale(K, exponents, of_b=False).T  # K in the user's columns: |K| is |A^+|
     shift = int(exponents_of(np.abs(inverse).max(initial=0.0)))
     inverse = np.ldexp(inverse, -shift)  # its squares stay in range
     inverse_norm = top_singular_value(inverse) / inverse_bias(m, r, population) ** 0.5
@@ -110,7 +110,7 @@ def sketch_and_solve(rows: ScaledProblem, S: Sketch, rcond: float | None) -> Ske
 
 
 def _kept_rows(rows: ScaledProblem, S: Sketch) -> NDArray[np.int64]:
-    """Numbers of the rows that are kept, for errors of the data that need rows; ascending."""
+    """Indices of the rows kept for data errors that need rows; ascending."""
     draws = np.random.default_rng([int(S._key), _KEPT_ROWS])
     return np.sort(draws.choice(rows.n, min(rows.n, _KEPT_ROWS), replace=False))
 
@@ -118,7 +118,7 @@ def _kept_rows(rows: ScaledProblem, S: Sketch) -> NDArray[np.int64]:
 def solve_from_sketch(
     rows: ScaledProblem, factory: SketchFactory, m: int, options: LstsqOptions
 ) -> SketchedSolution | None:
-    """Solve from m sketched rows, or from a second, larger sketch if the first broke its promise.
+    """Solve from m sketched rows, or from a second, larger sketch if the first failed its bound.
 
     None if all columns of A are zero.
     """
@@ -157,7 +157,7 @@ def _expected_backward_error(
 
 
 def _promise_factor(solution: SketchedSolution, eps: float, delta: float) -> float:
-    """Simultaneous half-width of the coefficients over the promised bound; at most 1 if kept."""
+    """Simultaneous half-width of the coefficients over the bound of `eps`; 1 if it just holds."""
     d = len(solution.Y)
     t = simultaneous_t(delta, d, solution.sketched.n_rows - solution.sketched.rank)
     return t * solution.worst_ratio / (eps / max(d, 1) ** 0.5)

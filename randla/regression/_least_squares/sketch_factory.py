@@ -27,12 +27,12 @@ _CLASSES: dict[str, type[Sketch]] = {
 
 @dataclass(eq=False)
 class SketchFactory:
-    """Draws sketches for a problem of n rows (with those of a ridge); picklable.
+    """Draws sketches for a problem of n rows (including those of a ridge); picklable.
 
     With `factor_rows` the rows are those of a Kronecker product, whose structure "auto" keeps.
     """
 
-    sketch: Any  # a name, or the caller's own operator
+    sketch: Any  # a name, or the user's operator
     n: int
     rng: Any
     factor_rows: tuple[int, int] | None = None
@@ -49,8 +49,8 @@ class SketchFactory:
 
     @classmethod
     def of(cls, rows: ScaledProblem, options: LstsqOptions) -> SketchFactory:
-        """The factory of a problem; with a fixed seed where the answer is exact."""
-        # An exact answer is the same in every call.
+        """The factory of a problem; with a fixed seed if the result is exact."""
+        # An exact result is the same in every call.
         rng = 0 if options.rng is None and not options.wants_one_sketch else options.rng
         if rows.ridge > 0.0:  # whose rows are sketched with those of A
             return cls(options.sketch, rows.n + rows.d, rng)
@@ -59,11 +59,11 @@ class SketchFactory:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the caller gave the operator itself."""
+        """Whether the user gave the operator itself."""
         return not isinstance(self.sketch, str)
 
     def sketch_class(self, default: str = "srht") -> type[Sketch]:
-        """Class of the operators that are drawn; `default` where the caller left the choice."""
+        """Class of the operators that are drawn; `default` if the user did not choose."""
         if self.is_fixed:
             return type(self.sketch)
         if self.factor_rows is not None:
@@ -71,7 +71,7 @@ class SketchFactory:
         return _CLASSES[default if self.sketch == "auto" else self.sketch]
 
     def draw(self, m: int, default: str = "srht") -> Sketch:
-        """Draw a new operator with m rows, or return the caller's own."""
+        """Draw a new operator with m rows, or return the user's operator."""
         if self.is_fixed:
             return self.sketch
         kind, largest = self.sketch_class(default), self.largest(default)
@@ -79,7 +79,7 @@ class SketchFactory:
             raise ValueError(
                 f"sketch_size must be at most {largest}, the padded number of rows, got {m}"
             )
-        self.rng = as_generator(self.rng)  # kept: the next draw is another one
+        self.rng = as_generator(self.rng)  # kept: the next draw differs
         options: dict[str, Any] = {"rng": self.rng}
         if m < 8 and kind is SparseSignSketch:  # its default has 8 entries a column
             options["nonzeros"] = m
@@ -90,12 +90,12 @@ class SketchFactory:
         return self.sketch.population if self.is_fixed else self.largest()
 
     def largest(self, default: str = "srht") -> int | None:
-        """Rows that an operator can have at most; None: any number."""
+        """Maximum number of rows of an operator; None: unlimited."""
         return padded(self.n) if self.sketch_class(default) is SRHT and not self.is_fixed else None
 
 
 def preconditioner_size(rows: ScaledProblem, factory: SketchFactory, multiple: int) -> int:
-    """Rows of a sketch that serves as a preconditioner: `multiple` for each column."""
+    """Rows of a sketch used as a preconditioner: `multiple` for each column."""
     return min(max(multiple * rows.d, 64), factory.largest() or UNBOUNDED)
 
 

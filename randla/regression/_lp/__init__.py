@@ -1,1 +1,1 @@
-"""`lp_regression`: Newton for a norm, minimax, quantiles, samples of rows."""
+"""`lp_regression`: Newton's method for norms, minimax, quantiles, samples of rows."""

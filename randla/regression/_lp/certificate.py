@@ -8,10 +8,10 @@ every r. With :math:`r_0 = b - A x_0` and :math:`e = A^T z`, every x has
 
 where T makes the columns of A T, or of some of its rows, orthonormal. As
 :math:`\|r\|_2 \le c f(r)`, the least loss F is at least
-:math:`(z^T r_0 - h c f(r_0)) / (1 + h c) \ge z^T r_0 - 2 h c f(r_0)`. So no e need be zero. It is
-summed in twice the precision, so that h is the rounding error of z itself, whatever the condition
-of A. To that come the rounding errors of the residuals (Higham, "Accuracy and Stability of
-Numerical Algorithms", 2002, section 3.1).
+:math:`(z^T r_0 - h c f(r_0)) / (1 + h c) \ge z^T r_0 - 2 h c f(r_0)`. So e need not be zero. It is
+summed in twice the precision, so that h is the rounding error of z itself, for any condition number
+of A. The rounding errors of the residuals are added (Higham, "Accuracy and Stability of Numerical
+Algorithms", 2002, section 3.1).
 """
 
 from collections.abc import Callable
@@ -25,27 +25,27 @@ from randla._typing import Array
 from randla.regression._panels.weighted_data import PART_ENTRIES, Conditioned
 
 _UNIT = 0.5 * float(np.finfo(np.float64).eps)
-#: Sums over all rows and powers have at most so many roundings.
+#: Sums over all rows and powers have at most this many roundings.
 _ROUNDINGS = 1024.0
-#: Rounding errors of residuals beyond this fraction of the loss are worth another look.
+#: Rounding errors of residuals above this fraction of the loss are recomputed.
 _SHARE = 1e-11
 
 
 @dataclass(frozen=True)
 class Span:
-    """What is known of the columns of A.
+    """What is known about the columns of A.
 
     Attributes
     ----------
     transform : (d, r) ndarray
         ``|A transform v| >= 0.9 |v|`` for every v.
     scale : (d,) ndarray
-        Powers of two that bring the columns of A to a size of one.
+        Powers of two that scale the columns of A to size one.
     rank : int
     certified : bool
-        Whether that is proven, and all other columns depend exactly.
+        Whether this is proven, and all other columns depend exactly.
     doubtful : bool
-        Whether columns were left out that are more than rounding errors.
+        Whether columns were left out that exceed rounding errors.
     """
 
     transform: Array
@@ -56,14 +56,14 @@ class Span:
 
 
 def span_of(problem: Conditioned) -> Span:
-    """That of conditioned rows."""
+    """The span of conditioned rows."""
     T = problem.transform @ problem.factor.whitener().T
     rank = T.shape[1] if T.any() else 0
     return Span(T, problem.scale, rank, problem.proven, problem.doubtful)
 
 
 def span_of_whitening(white: Whitening, scale: Array) -> Span:
-    """That of a matrix whose columns have been multiplied by `scale`."""
+    """The span of a matrix whose columns have been multiplied by `scale`."""
     d, rank = white.transform.shape
     certified = rank == d and is_proven(white)
     return Span(scale[:, None] * white.transform, scale, rank, certified, white.left_out)
@@ -73,8 +73,8 @@ def span_of_whitening(white: Whitening, scale: Array) -> Span:
 class Fit:
     """One regression: x (d,), dual of the weighted rows (n,), loss and proven gap, and the cost.
 
-    `rank` and `certified` are those of its `Span`; `rounding` is what rounding errors of the
-    residuals may make up of the gap.
+    `rank` and `certified` are those of its `Span`; `rounding` bounds the part of the gap due to
+    rounding errors of the residuals.
     """
 
     x: Array
@@ -98,13 +98,13 @@ def prove(
 ) -> Fit:
     """The fit with a proven gap, from rows in `parts`, each with its dual; ``|r|_2 <= c f(r)``.
 
-    A part is `WeightedData` or the like. ``measure(residuals, duals)`` gives loss and gap, for
-    residuals that are right to the last digit where those behind the fit are not good enough. A
-    dual point that proves nothing becomes zero.
+    A part is `WeightedData` or a similar object. ``measure(residuals, duals)`` gives loss and gap,
+    from fully accurate residuals if those of the fit are not accurate enough. A dual point that
+    proves nothing becomes zero.
     """
     value, gap, x = fit.value, fit.gap, fit.x
     fit = replace(fit, rank=span.rank, certified=span.certified)
-    if span.doubtful:  # the bound 0 holds whatever the rank
+    if span.doubtful:  # the bound 0 holds for any rank
         return replace(fit, z=np.zeros_like(fit.z), gap=value)
     parts = [(data, z) for data, z in parts if data.n]
     total, rounded, terms = np.zeros((3, len(x)))
@@ -125,6 +125,6 @@ def prove(
     h = float(np.linalg.norm(T @ total) + np.linalg.norm(np.abs(T) @ error))  # |T'A'z|
     rounding += _ROUNDINGS * _UNIT * (value + gap)
     proven = gap + rounding + 2.25 * c * h * value  # 2 h c f(r_0), with |A T v| >= 0.9 |v|
-    if not proven < value:  # also where numbers leave the range
+    if not proven < value:  # also if numbers leave the range
         return replace(fit, z=np.zeros_like(fit.z), value=value, gap=value)
     return replace(fit, value=value, gap=proven, rounding=rounding)

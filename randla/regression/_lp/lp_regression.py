@@ -23,9 +23,9 @@ from randla.regression._lp.tall_data import TallData, norm_from
 from randla.regression._panels.weighted_data import ROUNDING
 from randla.sampling._scores.result import NotConvergedWarning
 
-#: Rounding errors beside those of b that come from an x of huge terms, which cancel.
+#: Rounding errors, relative to those of b, that come from an x of huge terms, which cancel.
 _CANCELS = 1e3
-#: How many times worse than least squares an x cannot be by rounding errors alone.
+#: Factor by which rounding errors alone cannot make an x worse than least squares.
 _WORSE = 2.0
 
 
@@ -45,56 +45,55 @@ def lp_regression(
 ) -> LpRegressionResult:
     r"""Least absolute deviations, quantile, minimax and other l_p regression, with a certificate.
 
-    Without `tau` the coefficients x minimise the norm (with weights :math:`\omega`)
+    Without `tau` the coefficients x minimize the norm (with weights :math:`\omega`)
 
     .. math:: \|Ax - b\|_p = \Big(\sum_i \omega_i |a_i^T x - b_i|^p\Big)^{1/p},
               \qquad \|Ax - b\|_\infty = \max_i \omega_i |a_i^T x - b_i|,
 
-    with it the fit of the quantile tau minimises the sum of pinball losses
+    With `tau`, the fit of the quantile tau minimizes the sum of pinball losses
 
     .. math:: \sum_i \omega_i \rho_\tau(b_i - a_i^T x) + \sum_j \lambda_j |x_j|, \qquad
               \rho_\tau(r) = r\,(\tau - 1[r < 0]),
 
-    :math:`\lambda` being `l1`, which may also be added to the norm at p = 1. The result carries a
-    dual point that proves how close `value` is to the minimum over all rows.
+    where :math:`\lambda` is `l1`, which may also be added to the norm at p = 1. The result includes
+    a dual point that proves how close `value` is to the minimum over all rows.
 
     Parameters
     ----------
     A : (n, d) array_like, sparse matrix, or Dask array
-        Any rank and n < d are allowed: where columns depend, the shortest x with that A x is given.
+        Any rank and n < d are allowed: if columns depend, x is the shortest with that A x.
     b : (n,) or (n, 1) array_like
         A column gives results with a trailing axis.
     p : float, optional
         The norm, 1 <= p <= inf. Must be 1 if `tau` is given.
     tau : float or (k,) array_like, optional
-        One or several quantiles in (0, 1). Several are cheaper together than one by one, and give
-        a trailing axis.
+        One or several quantiles in (0, 1). Several in one call are cheaper than one by one, and
+        give a trailing axis.
     weights : (n,) array_like, optional
-        Non-negative weights of the losses; for finite p an integer weight stands for a repeated
-        row. Rows of weight zero are left out.
+        Non-negative weights of the losses; for finite p an integer weight is equivalent to a
+        repeated row. Rows of weight zero are left out.
     l1 : float or (d,) array_like, optional
-        Penalty on the absolute coefficients, a number for all or one for each, 0 for those that
-        are free. Only for p = 1 and quantiles.
+        Penalty on the absolute coefficients: a number for all or one for each, 0 for coefficients
+        without penalty. Only for p = 1 and quantiles.
     method : {"auto", "full", "preprocess", "sample"}
-        "full" solves for all rows. For p = 1 and quantiles of many rows "preprocess" solves for a
-        sample, sums the rows far from its fit into two, and solves and repairs until all rows
-        agree: the exact solution from few rows [1]_. It falls back to "full" where that fails.
-        "auto" chooses between these two. "sample" returns the solution for a sample of the rows,
-        drawn by the Lewis weights of [A b] (leverage scores at p = 2), for p < inf: an
-        approximation, whose `gap` still holds for all rows. It reads the rows some ten times, for
-        the weights and the gap, which in memory costs as much as an exact solution or more (see the
-        notes).
+        "full" solves for all rows. For p = 1 and quantiles of many rows, "preprocess" solves for a
+        sample, sums the rows far from its fit into two, then solves and corrects until all rows
+        agree: the exact solution from few rows [1]_. It falls back to "full" if that fails. "auto"
+        chooses between these two. "sample" returns the solution for a sample of the rows, drawn by
+        the Lewis weights of [A b] (leverage scores at p = 2), for p < inf: an approximation, whose
+        `gap` still holds for all rows. It reads the rows about ten times, for the weights and the
+        gap, which in memory costs as much as an exact solution or more (see the notes).
     size : int, optional
-        Expected rows of the sample of "sample", at most n. If not given, 50 for each column of
-        [A b], and for p = 1 and quantiles at least :math:`(0.06\, n \sqrt d)^{2/3}`.
+        Expected number of rows of the sample for "sample", at most n. The default is 50 for each
+        column of [A b], and for p = 1 and quantiles at least :math:`(0.06\, n \sqrt d)^{2/3}`.
     rtol : float, optional
         Gap, relative to the value, at which iterations end. For p = 1, quantiles and p = inf they
         usually end at an exact vertex instead.
     progress : bool
-        Show a progress bar for each pass over the rows that takes long (needs tqdm).
+        Show a progress bar for each long pass over the rows (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
-        For the sample. Where the solution is exact it may decide about the last digits and about
-        speed; a fixed seed is taken there if none is given.
+        For the sample. For an exact solution it may affect the last digits and the speed; a fixed
+        seed is the default in that case.
 
     Returns
     -------
@@ -103,8 +102,8 @@ def lp_regression(
     Raises
     ------
     ValueError, TypeError
-        If shapes do not fit, numbers are not finite, `p`, `tau`, `weights` or `l1` are out of
-        range, or an option is given that does not go with `p`.
+        If shapes do not match, numbers are not finite, `p`, `tau`, `weights` or `l1` are out of
+        range, or an option is given that does not apply to `p`.
 
     Notes
     -----
@@ -117,33 +116,32 @@ def lp_regression(
     * for 1 < p < inf: :math:`\sum_i \omega_i |z_i / \omega_i|^q \le 1`;
     * for p = inf: :math:`\sum_i |z_i| / \omega_i \le 1`.
 
-    Rounding errors of z leave something in :math:`A^T z`, so that the bound takes off as much as
-    that can matter: :math:`\|T^T A^T z\|_2` times the 2-norms of residuals, T being a factor that
-    makes the columns of A T orthonormal. Sums behind it are taken in twice the precision. So the
-    bound holds for all coefficients, however huge and however nearly columns depend, if `certified`
-    is True. Columns whose pivot is below :math:`32 u \max(d, \sqrt n)` of the largest, u = 2.2e-16,
-    are left out; whether they depend exactly is looked at, for coefficients that are multiples of
-    a millionth.
+    Rounding errors of z leave a remainder in :math:`A^T z`, so the bound is lowered by its maximum
+    effect: :math:`\|T^T A^T z\|_2` times the 2-norms of residuals, where the factor T makes the
+    columns of A T orthonormal. The sums are computed in twice the precision. So the bound holds for
+    all coefficients, however large and however nearly columns depend, if `certified` is True.
+    Columns whose pivot is below :math:`32 u \max(d, \sqrt n)` times the largest, u = 2.2e-16, are
+    left out; exact dependence is checked, for coefficients that are multiples of one millionth.
 
     For "sample" the dual is that of one Newton step for all rows, or of the rows near the fit and
-    the sums of the others. A gap above `rtol` is the normal outcome then: `converged` tells, but no
-    warning. Beside rows of light tails the gap is mostly at most three times what the value is
-    above the minimum; for p between 1 and 1.2 up to some thirty times, and more where p is below
-    1.05, or where p is 1 and `size` far below its default. Rows of heavy tails make it ten times as
-    large for p < 2.
+    the sums of the others. A gap above `rtol` is then the normal outcome: `converged` shows it,
+    without a warning. For rows with light tails the gap is usually at most three times the distance
+    of the value from the minimum; for p between 1 and 1.2 up to about thirty times, and more if p
+    is below 1.05, or if p is 1 and `size` far below its default. For p < 2, rows with heavy tails
+    make it ten times as large.
 
     *When to sample.* For p > 1 and Dask arrays, where each Newton step of an exact solution reads
     all chunks three times. In memory an exact solution is cheaper for p = 1 and quantiles (four
-    times for a million rows of 20 columns), and for other p within a factor of two either way.
+    times for a million rows of 20 columns), and for other p the two are within a factor of two.
 
     *Algorithms.* p = 1 and quantiles: Mehrotra's interior point method on the boxed dual [1]_, one
     pass over the rows an iteration in compiled code, 10 to 25 iterations a solve, then the optimal
-    vertex (where residuals have a heavy tail a solve of some rows comes before, and one or two may
-    follow); :math:`O(n d^2)` an iteration, or O(nd^2) once and iterations on about
+    vertex (if residuals have a heavy tail, a solve of some rows comes first, and one or two may
+    follow); :math:`O(n d^2)` an iteration, or :math:`O(n d^2)` once and iterations on about
     :math:`n^{2/3}` rows by preprocessing. 1 < p < inf: Newton's method with exact line searches
-    along a path of easier problems, up to 25 iterations of :math:`O(n d^2)`, a hundred for p in
-    the thousands. p = inf: linear programmes on the rows that bind. A sparse A is read a tile of
-    rows at a time by preprocessing, and made dense elsewhere.
+    along a path of easier problems, up to 25 iterations of :math:`O(n d^2)`, a hundred for p in the
+    thousands. p = inf: linear programs on the binding rows. Preprocessing reads a sparse A a tile
+    of rows at a time; the other methods make it dense.
 
     References
     ----------
@@ -152,7 +150,7 @@ def lp_regression(
 
     See Also
     --------
-    randla.lstsq : Least squares, faster and in any scale.
+    randla.lstsq : least squares, faster and at any scale.
 
     Examples
     --------
@@ -168,7 +166,7 @@ def lp_regression(
     """
     bars = showing_progress("lp_regression", as_flag(progress, "progress"))
     labels = Labels.of(A, b)
-    with bars, np.errstate(over="ignore", invalid="ignore"):  # overflow is told in the end
+    with bars, np.errstate(over="ignore", invalid="ignore"):  # overflow is reported at the end
         tall = open_tall(A, finite=True)
         rhs = tall.right_hand_sides(b, single=True, finite=True)
         options = as_options(
@@ -177,7 +175,7 @@ def lp_regression(
         )  # fmt: skip
         data, unit, live = weighted_rows(tall, rhs.reshape(-1), weights, options.root)
         with single_threaded_blas():
-            result = _solved(data, unit, live, tall.n, options).labelled(labels)
+            result = _solved(data, unit, live, tall.n, options).labeled(labels)
     if not result.converged and method != "sample":
         gap = np.max(result.gap)
         where = f"stopped at a gap of {gap:.3g}, above rtol = {rtol:g} times the value"
@@ -185,7 +183,7 @@ def lp_regression(
             where = (
                 f"found rank {result.rank} of {len(result.x)} columns of A, which is not certain"
             )
-        warn_caller(f"lp_regression {where}; the lower bound is valid", NotConvergedWarning)
+        warn_caller(f"lp_regression {where}; its lower bound is valid", NotConvergedWarning)
     return result
 
 
@@ -202,7 +200,9 @@ def _least_squares(data: TallData, rank: int) -> Array:
     X = X * scale
     order = np.argsort(-np.abs(X).max(axis=1))
     products, R, pivots = qr_multiply(X[order], b[order], pivoting=True)
-    size = np.abs(R.diagonal())  # descending; a penalty may count in the rank, but is no row here
+    size = np.abs(
+        R.diagonal()
+    )  # descending; a penalty may count in the rank, but is not a row here
     rank = min(rank, int((size > EPS * size.max(initial=0.0)).sum()))
     kept = pivots[:rank]
     x[kept] = scale[kept] * solve_triangular(R[:rank, :rank], products[:rank])
@@ -214,7 +214,7 @@ def _solved(
 ) -> LpRegressionResult:
     """The result for the n rows of the user, of which `live` are in the data."""
     p = options.p
-    # The norm in the units of the caller; or, for p = 1, |r|_1 = 2 sum rho_{1/2}(r).
+    # The norm in the user's units; or, for p = 1, |r|_1 = 2 sum rho_{1/2}(r).
     factor = unit**-options.root if p > 1.0 else 1.0 / (options.half * unit)
     charge = options.penalty / factor
     fits = fits_of(data, charge, options)
@@ -227,7 +227,7 @@ def _solved(
         dual[live] = of_live
 
     def norms(x: Array) -> Array:
-        """Those of the residuals, and of their rounding errors."""
+        """The rounding errors of the residuals."""
         return norm_from(data.compute(data.norms(residuals_and_rounding, 2, p, x=x)), p)
 
     def is_rounding(fit: Fit) -> bool:

@@ -1,11 +1,11 @@
-"""Regression in the l_inf norm by linear programmes on the rows that matter.
+"""Regression in the l_inf norm by linear programs on the rows that matter.
 
-A row that is not near the largest residual does not bind. A linear programme on a few rows gives
+A row that is not near the largest residual does not bind. A linear program on a few rows gives
 a lower bound and a point; the rows that violate it most join, until none does. This ends after
 finitely many rounds at the exact minimum.
 
-A programme is solved for the correction of the best point so far, in units of its gap: the solver
-has a tolerance of its own, which is then one of the gap.
+A program is solved for the correction of the best point so far, in units of its gap: the tolerance
+of the solver is then relative to the gap.
 
 Source: Gleixner, Steffy and Wolter, "Iterative refinement for linear programming", INFORMS J.
 Comput. 28 (2016), 449-464.
@@ -26,18 +26,18 @@ _NEARBY = 32.0
 _MAX_ROUNDS = 200
 #: Relative gap of an exact vertex, for which corrections go on below the tolerance.
 _VERTEX = 1e-12
-#: A correction on the same rows leaves at most this fraction of the gap, or is the last.
+#: A correction on the same rows must leave at most this fraction of the gap, or it is the last.
 _SHRINK = 0.5
-#: Rounds that may add rows without that, once the tolerance is reached.
+#: Rounds that may add rows with no such progress, once the tolerance is reached.
 _LATE = 8
-#: Dual values of a scaled programme that count as zero.
+#: Dual values of a scaled program that count as zero.
 _NEGLIGIBLE = 1e-9
-#: Entries that count as zero beside the largest of their column.
+#: Entries that count as zero relative to the largest of their column.
 _ROUNDING = 1e-14
 
 
 def solve_minimax(rows: Panels, factor: Cholesky, rtol: float) -> NormSolution:
-    """Minimise max_i |b_i - a_i'x| over well conditioned rows."""
+    """Minimize max_i |b_i - a_i'x| over well conditioned rows."""
     n, d = rows.n, rows.d
     near = solve_power(rows, factor, _NEARBY, 1e-3)
     residuals = near.residuals
@@ -49,7 +49,7 @@ def solve_minimax(rows: Panels, factor: Cholesky, rtol: float) -> NormSolution:
     n_rounds = n_late = 0
     while n_rounds < _MAX_ROUNDS and value - bound > min(rtol, _VERTEX) * value:
         n_rounds += 1
-        solution = _programme(rows.rows(chosen), residuals.ravel()[chosen], value, value - bound)
+        solution = _program(rows.rows(chosen), residuals.ravel()[chosen], value, value - bound)
         if solution is None:
             break
         gap, (step, z_chosen) = value - bound, solution
@@ -73,13 +73,13 @@ def solve_minimax(rows: Panels, factor: Cholesky, rtol: float) -> NormSolution:
 
 
 def largest_places(values: Array, k: int) -> NDArray[np.intp]:
-    """Places of the k largest numbers, or of all."""
+    """Indices of the k largest numbers, or of all."""
     k = min(k, len(values))
     return np.sort(np.argpartition(values, len(values) - k)[len(values) - k :])
 
 
-def _programme(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Array] | None:
-    """Minimise max |r - A y| as a linear programme; y and the dual z with |z|_1 = 1.
+def _program(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Array] | None:
+    """Minimize max |r - A y| as a linear program; y and the dual z with |z|_1 = 1.
 
     Its variables are y and the change of the maximum from `value`, both over `unit`.
     """
@@ -102,7 +102,7 @@ def _programme(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Ar
     z = solution.ineqlin.marginals[m:] - solution.ineqlin.marginals[:m]
     active = np.flatnonzero(np.abs(z) > _NEGLIGIBLE)
     signs = np.sign(z[active])
-    # The programme stops at its tolerance; the rows that bind give the vertex to full precision.
+    # The program stops at its tolerance; the rows that bind give the vertex to full precision.
     binding = np.hstack([rows[active], signs[:, None] * share[active]])
     off = (r[active] - signs * value) / unit / lengths[active]
     vertex, *_ = np.linalg.lstsq(binding, off, rcond=None)  # a_i'y + sign_i t = r_i
@@ -116,10 +116,10 @@ def _programme(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Ar
 
 
 def _column_scale(A: Array) -> Array:
-    """Scales that bring the median of the sizes in each column to one, zeros and noise apart.
+    """Scales that bring the median size of entries in each column to one, without zeros and noise.
 
-    A row that is far longer than the others has a column of orthonormal ones to itself: beside it
-    the programme would not see their entries, nor the dual value that balances them.
+    A row that is far longer than the others has a column of orthonormal ones to itself: without
+    scales the program would lose their entries, and the dual value that balances them.
     """
     entries = np.abs(A)
     largest = entries.max(axis=0)

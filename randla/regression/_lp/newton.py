@@ -1,9 +1,9 @@
 """Regression in the l_p norm for 1 < p < inf by Newton's method along a path of easier problems.
 
-Minimised is sum_i phi(r_i) with phi(r) = (r^2 + eps^2)^(p/2). For p < 2 eps falls to almost
-nothing: at a small p many residuals are nearly zero, where the second derivative of |r|^p is
-infinite. For p > 2 the exponent rises to p. Each step follows the Newton direction to the minimum
-along it, which is cheap beside the Gram matrix, and makes the long steps possible.
+The objective is sum_i phi(r_i) with phi(r) = (r^2 + eps^2)^(p/2). For p < 2, eps falls to almost
+zero: at a small p many residuals are nearly zero, where the second derivative of |r|^p is infinite.
+For p > 2 the exponent rises to p. Each step follows the Newton direction to the minimum along it,
+which is cheap compared with the Gram matrix, and makes the long steps possible.
 
 The Newton direction y also yields a dual point, at no extra cost: z = phi'(r) - phi''(r) A y has
 A'z = 0, and |Ax - b|_p >= b'z / |z|_q with 1/p + 1/q = 1.
@@ -23,20 +23,20 @@ _GROWTH = 1.5
 _SMOOTHED, _SHRINK = 1.5, 0.1
 #: Smallest smoothing, relative to the median residual.
 _SHARPEST = 1e-11
-#: For p > 2 no row has less than this fraction of the largest curvature: at a large p hardly any
-#: rows but the largest would hold the step. A dual point is feasible whatever the curvatures.
+#: For p > 2 no row has less than this fraction of the largest curvature: at a large p a step would
+#: be determined by almost no rows but the largest. A dual point is feasible for any curvatures.
 FLOOR = 1e-12
-#: A line search ends where the slope is this small beside its start, and the way to the minimum
-#: beside the way already gone, or after so many trials.
+#: A line search ends if the slope is this small relative to its start, and the step to the minimum
+#: relative to the step so far, or after this many trials.
 _SLOPE, _TRIALS = 0.3, 30
-#: A step this small beside the largest residual is at the minimum, however long it would be.
+#: A step this small relative to the largest residual is at the minimum, whatever its length.
 _STILL = 1e-16
 _MAX_ITERATIONS = 200
 
 
 @dataclass
 class NormSolution:
-    """Minimiser, residuals and a dual z of unit q-norm (both (K, PANEL)), norm and gap, cost."""
+    """Minimizer, residuals and a dual z of unit q-norm (both (K, PANEL)), norm and gap, cost."""
 
     x: Array
     residuals: Array
@@ -48,7 +48,7 @@ class NormSolution:
 
 
 def solve_power(rows: Panels, factor: Cholesky, p: float, rtol: float) -> NormSolution:
-    """Minimise |b - Ax|_p over well conditioned rows, to a relative gap.
+    """Minimize |b - Ax|_p over well conditioned rows, to a relative gap.
 
     `factor` is that of A'A.
     """
@@ -90,7 +90,7 @@ def solve_power(rows: Panels, factor: Cholesky, p: float, rtol: float) -> NormSo
             best, z_best = bound, z / norm_z
         length = _line_search(r / unit, step, live, exponent, eps / unit)
         moved = r - length * unit * step
-        if not norm(moved, exponent) <= 2.0 * norm(r, exponent):  # out of digits
+        if not norm(moved, exponent) <= 2.0 * norm(r, exponent):  # digits exhausted
             break
         x, r = x + length * unit * y, moved
         value = norm(r, p)
@@ -133,10 +133,10 @@ def _projected(rows: Panels, factor: Cholesky, z: Array) -> Array:
 
 
 def _line_search(r: Array, step: Array, live: Array, p: float, eps: float) -> float:
-    """A length t that nearly minimises the smoothed sum at r - t step, by safeguarded Newton."""
+    """A length t that nearly minimizes the smoothed sum at r - t step, by safeguarded Newton."""
     first, _ = derivatives(r, p, eps)
     start = -float((step * first * live).sum())
-    reach = 1.0 + float(live.sum()) ** (1.0 / p)  # beyond it a residual alone is above the norm now
+    reach = 1.0 + float(live.sum()) ** (1.0 / p)  # beyond it one residual exceeds the norm
     longest = min(max(4.0, p), reach / max(float(np.abs(step).max()), 1e-300))
     t, low, high = min(1.0, longest), 0.0, np.inf
     for trial in range(_TRIALS):
@@ -147,7 +147,7 @@ def _line_search(r: Array, step: Array, live: Array, p: float, eps: float) -> fl
             break
         low, high = (t, high) if derivative < 0.0 else (low, t)
         guess = t - derivative / second if second > 0.0 else np.inf
-        if high == np.inf:  # at a large p the parabola of one row sees little of the others
+        if high == np.inf:  # at a large p the parabola of one row ignores the others
             guess = max(guess, 2.0 * t) if trial > 1 else guess
         elif not low < guess < high:
             guess = 0.5 * (low + high)

@@ -17,12 +17,12 @@ from randla.regression._panels.weighted_data import (
 )
 from randla.regression._quantile.weighted import FEASIBLE, SHARP
 
-#: Largest residual of least squares beside b for which it is worth to start there.
+#: Largest residual of least squares, relative to b, for a start from least squares.
 _NEAR = 1e-2
 
 
 def norm_fit(data: WeightedData, p: float, rtol: float) -> Fit:
-    """Minimise the l_p norm of the weighted residuals, 1 < p <= inf."""
+    """Minimize the l_p norm of the weighted residuals, 1 < p <= inf."""
     problem, n = condition(data), data.n
     x = exact_fit(data, problem)
     if x is not None:
@@ -34,7 +34,7 @@ def norm_fit(data: WeightedData, p: float, rtol: float) -> Fit:
     solve = solve_minimax if p == np.inf else partial(solve_power, p=p)
     solution = solve(panels, problem.factor, rtol=rtol)
     z = solution.z.ravel()[:n]  # |z|_q = 1, A'z = 0
-    x = x0 + problem.transform @ (unit * solution.x)  # the caller looks for overflow
+    x = x0 + problem.transform @ (unit * solution.x)  # the calling function checks for overflow
     if np.isfinite(x).all() and not (problem.plain and data.infeasibility(z) <= SHARP):
         polish = _polished_minimax if p == np.inf else _polished_power
         polished, z = polish(data, problem, x, z)
@@ -49,7 +49,7 @@ def norm_fit(data: WeightedData, p: float, rtol: float) -> Fit:
 
 
 def least_squares(data: WeightedData, problem: Conditioned) -> Array:
-    """A first fit where it is near, so that residuals have all digits beside large b, else zero."""
+    """A first fit if it is close, so that residuals keep all digits next to large b; else zero."""
     panels, unit = problem.with_rhs(data.residuals(np.zeros(data.d)))
     y = problem.factor.solve(panels.transposed_product(panels.rhs))
     near = np.abs(panels.residuals(y)).max() <= _NEAR
@@ -61,7 +61,7 @@ def certified_norm(data: WeightedData, span: Span, p: float, fit: Fit) -> Fit:
     """The fit with its norm and proven gap."""
     fit.value, fit.gap = norm_and_gap(p, [data.residuals(fit.x)], [fit.z])
     if not np.isfinite(fit.value):
-        return fit  # x overflows, which the caller tells
+        return fit  # x overflows, which is reported later
     return prove(span, fit, [(data, fit.z)], longest(data.n, p), partial(norm_and_gap, p))
 
 
@@ -71,7 +71,7 @@ def longest(n: int, p: float) -> float:
 
 
 def norm_and_gap(p: float, residuals: list[Array], duals: list[Array]) -> tuple[float, float]:
-    """The norm of residuals in one part, and what z'r is below it."""
+    """The norm of residuals in one part, and its excess over z'r."""
     value = norm(residuals[0], p)
     return value, max(value - float(residuals[0] @ duals[0]), 0.0)
 
@@ -79,7 +79,7 @@ def norm_and_gap(p: float, residuals: list[Array], duals: list[Array]) -> tuple[
 def _polished_power(
     data: WeightedData, problem: Conditioned, x: Array, z: Array
 ) -> tuple[Array, Array]:
-    """Make A'z = 0 in the columns of A: those of A T have rounding errors of their own."""
+    """Make A'z = 0 in the columns of A: the columns of A T have rounding errors."""
     panels = problem.panels
     for _ in range(2):  # z - A T (T'A'A T)^-1 T'A'z
         y = problem.factor.solve(problem.scaled_transform.T @ data.dual_sums(z, problem.scale)[0])

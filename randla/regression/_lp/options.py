@@ -1,4 +1,4 @@
-"""The arguments of `lp_regression` that are no data, checked one by one and against one another."""
+"""The arguments of `lp_regression` other than data, checked one by one and together."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ _METHODS = ("auto", "full", "preprocess", "sample")
 
 @dataclass(frozen=True, eq=False)
 class LpOptions:
-    """What is asked for.
+    """The options, checked.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ def _as_taus(tau: Any, p: float) -> list[float]:
     if tau is None:
         return [0.5]
     if p != 1.0:
-        raise ValueError(f"p must be 1 where tau is given, got p = {p:g}")
+        raise ValueError(f"p must be 1 if tau is given, got p = {p:g}")
     if np.ndim(tau) == 0:
         return [as_number(tau, "tau", low=0.0, high=1.0, closed="neither")]
     values = as_vector(tau, "tau").astype(np.float64)

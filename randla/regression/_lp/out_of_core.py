@@ -1,11 +1,11 @@
-"""Regression by a few passes over data of any size, and the certificates of samples.
+"""Regression in a few passes over data of any size, and the certificates of samples.
 
 A weighted row sample gives a first fit. For p = 1 and quantiles the rows far from it are summed
-into two, as in `_quantile.preprocessing`: the small problem is solved, and rows that lie on the
-wrong side of its fit are taken out of the sums until there are none. For 1 < p < inf Newton's
-method goes on over all rows, for p = inf the rows that bind are added. Each step is one to three
-passes, and each fit has a dual point for all rows. The fit of a sample is certified by one such
-step: its dual point z = psi - psi' A y has A'z = 0, and the gap is of second order in the step y.
+into two, as in `_quantile.preprocessing`: the small problem is solved, and rows on the wrong side
+of its fit are taken out of the sums until there are none. For 1 < p < inf Newton's method continues
+over all rows, for p = inf the rows that bind are added. Each step is one to three passes, and each
+fit has a dual point for all rows. The fit of a sample is certified by one such step: its dual point
+z = psi - psi' A y has A'z = 0, and the gap is of second order in the step y.
 """
 
 from dataclasses import dataclass, replace
@@ -28,11 +28,11 @@ from randla.regression._quantile.preprocessing import sample_size
 from randla.regression._quantile.screened import Screened, loss_and_gap
 
 _MAX_REPAIRS = 12
-#: Rows near the fit that are taken one by one, for each column, at least.
+#: Rows near the fit that are kept separately, for each column, at least.
 _FEWEST = 50
-#: Rows are kept up to this multiple of the mean residual, however many there are.
+#: Rows are kept up to this multiple of the mean residual, for any number of rows.
 _TIES = 1e-3
-#: Relative gap of the small problem that only proves how good the fit of a sample is.
+#: Relative gap of the small problem that only measures the accuracy of the fit of a sample.
 _TOLERANCE = 1e-3
 #: Rounds of the minimax problem, and the rows that a round adds, for each column.
 _MAX_ROUNDS, _ADDED = 40, 20
@@ -40,7 +40,7 @@ _MAX_ROUNDS, _ADDED = 40, 20
 _MAX_STEPS, _LENGTHS = 40, 2.0 ** -np.arange(-1.0, 7.0)
 #: A dual point counts as feasible up to this.
 _FEASIBLE = 1e-12
-#: What X'z may be beside |z| without being taken from z in one more pass: rounding errors.
+#: |X'z| / |z| up to which X'z is not removed from z in one more pass: rounding errors.
 _NEGLIGIBLE = 8.0 * float(np.finfo(np.float64).eps)
 #: For p < 2 the loss is smoothed where residuals are below this quantile, at first; then less.
 _SMALL, _SHRINK, _SHARPEST = 0.01, 0.1, 1e-13
@@ -78,7 +78,7 @@ def tall_norm_fit(
     generator: np.random.Generator,
     exact: bool,
 ) -> Fit:
-    """Minimise the norm over a sample, 1 < p < inf, with its gap over all rows, or over all."""
+    """Minimize the norm over a sample, 1 < p < inf, with its gap over all rows, or over all."""
     sample, index = data.draw(p, size, generator)
     if p == np.inf:
         fit = _minimax(data, sample, index, rtol)
@@ -88,7 +88,7 @@ def tall_norm_fit(
 
 
 def _shortest(data: TallData, sample: WeightedData, fits: list[Fit]) -> list[Fit]:
-    """The x of least norm where columns depend, in all rows as in some of them."""
+    """The x of least norm if columns depend, in all rows as in some of them."""
     null = condition(sample).null  # (d, d - rank), orthonormal
     if null is None:
         return fits
@@ -105,7 +105,7 @@ def _shortest(data: TallData, sample: WeightedData, fits: list[Fit]) -> list[Fit
 
 
 def _moved_and_rounding(rows: WeightedData, first: int, *, x: Array, shift: Array) -> Array:
-    """What a shift of x adds to the residuals, and bounds for their rounding errors."""
+    """The change of the residuals by a shift of x, and bounds for their rounding errors."""
     return np.stack([rows.weighted(rows.A @ shift), rows.rounding(x)])
 
 
@@ -123,7 +123,7 @@ def _fitted(
 
 
 def _scattered(rows: WeightedData, first: int, *, index: NDArray[np.int64], z: Array) -> Array:
-    """Zeros, but z for the rows of ascending numbers `index`."""
+    """Zeros, but z for the rows of ascending indices `index`."""
     out = np.zeros(rows.n)
     here = slice(*np.searchsorted(index, [first, first + rows.n]))
     out[index[here] - first] = z[here]
@@ -165,7 +165,7 @@ def _quantile_fit(
         n_iterations += solution.n_iterations
         if exact:
             x = solution.x
-        else:  # the dual is wanted only
+        else:  # only the dual is needed
             solution.x = x
         constants: dict[str, Any] = {
             "x": x,
@@ -174,13 +174,13 @@ def _quantile_fit(
             "duals": solution.z[-2:],
         }
         parts = data.gather(_checked, side, **constants)
-        # Loss and gap of the far rows, and of those that were kept.
+        # Loss and gap of the far rows, and of the kept rows.
         sums = sum(part[2] for part in parts) + screened.near_loss_and_gap(tau, solution)
         wrong = np.concatenate([part[0] for part in parts])
         if not exact or len(wrong) == 0:
             break
         rows = stacked([part[1] for part in parts])
-        above = rows.b - rows.A @ x0 > 0.0  # in which sum they were
+        above = rows.b - rows.A @ x0 > 0.0  # the sum they were in
         screened.release(wrong, rows, above)
     k = len(constants["kept"])  # the last release came after the last solution
     order = np.argsort(constants["kept"])
@@ -199,7 +199,7 @@ def _quantile_fit(
 
 
 def _sides(rows: WeightedData, first: int, *, x0: Array, edge: float) -> Array:
-    """+1 for rows far above the fit, -1 far below, else 0; +1 for those that add nothing."""
+    """+1 for rows far above the fit, -1 far below, else 0; +1 for rows without effect."""
     r = rows.b - rows.A @ x0
     side = np.sign(r) * (np.abs(r) > edge)
     return side if rows.weight is None else np.where(rows.weight > 0.0, side, 1.0)
@@ -234,7 +234,7 @@ def _screened(data: TallData, extra: Array, side: Any) -> Screened:
 
 
 def _near_and_sums(rows: WeightedData, first: int, side: Any) -> tuple[Any, ...]:
-    """Numbers and rows of the near ones, and the sums of the others above and below."""
+    """Indices and rows of the near rows, and the sums of the others above and below."""
     side = np.asarray(side)
     near = np.flatnonzero(side == 0.0)
     masks = np.stack([rows.weighted((side == sign) * 1.0) for sign in (1.0, -1.0)])
@@ -269,9 +269,9 @@ def _dual(
 
 
 def _minimax(data: TallData, sample: WeightedData, index: NDArray[np.int64], rtol: float) -> Fit:
-    """Minimise the largest weighted residual: solve for some rows, add those that are off most.
+    """Minimize the largest weighted residual: solve for some rows, add the most violated ones.
 
-    The dual point of the chosen rows, zero elsewhere, is one for all rows.
+    The dual point of the chosen rows, zero elsewhere, is feasible for all rows.
     """
     k, n_iterations = min(_ADDED * (data.d + 1), data.A.n), 0
     for _ in range(_MAX_ROUNDS):
@@ -295,7 +295,7 @@ def _minimax(data: TallData, sample: WeightedData, index: NDArray[np.int64], rto
 
 
 def _largest(rows: WeightedData, first: int, *, x: Array, k: int) -> Array:
-    """The k largest residuals, falling, above the numbers of their rows."""
+    """The k largest residuals, descending, above the indices of their rows."""
     errors = np.abs(rows.residuals(x))
     here = np.stack([errors, first + np.arange(rows.n, dtype=np.float64)])
     return _joined_largest(here, np.tile([[-1.0], [0.0]], k))
@@ -303,7 +303,7 @@ def _largest(rows: WeightedData, first: int, *, x: Array, k: int) -> Array:
 
 def _joined_largest(x: Array, y: Array) -> Array:
     both = np.concatenate([x, y], axis=1)
-    return both[:, np.lexsort((both[1], -both[0]))[: y.shape[1]]]  # ties by the row number
+    return both[:, np.lexsort((both[1], -both[0]))[: y.shape[1]]]  # ties by row index
 
 
 # Newton's method for 1 < p < inf -----------------------------------------------------------------
@@ -311,10 +311,10 @@ def _joined_largest(x: Array, y: Array) -> Array:
 
 @dataclass(frozen=True)
 class Point:
-    """A point x, the unit of its residuals, the smoothing beside it, and the Newton step y there.
+    """A point x, the unit of its residuals, its smoothing, and the Newton step y there.
 
-    `remainder` is what z = psi - psi' X y leaves of X'z; X = V A `transform` has orthonormal
-    columns.
+    `remainder` is the part of X'z that z = psi - psi' X y leaves; X = V A `transform` has
+    orthonormal columns.
     """
 
     x: Array
@@ -340,11 +340,11 @@ class Point:
 
 
 def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: bool) -> Fit:
-    """The minimiser of a sample with its gap over all rows, or, with `exact`, of all rows.
+    """The minimizer of a sample with its gap over all rows, or, with `exact`, of all rows.
 
-    A step is two passes: the Gram matrix with the second derivatives; the norms for several
-    lengths of the step, and that of the dual point z = psi(r) - psi'(r) A y. Where A'z is more
-    than rounding errors, it is taken from z in a third. See `randla.regression._lp.newton`.
+    A step is two passes: the Gram matrix with the second derivatives; the norms for several lengths
+    of the step, and that of the dual point z = psi(r) - psi'(r) A y. If A'z exceeds rounding
+    errors, a third pass removes it from z. See `randla.regression._lp.newton`.
     """
     start = norm_fit(sample, p, rtol)
     x, q, n_rows = start.x, p / (p - 1.0), data.n if exact else sample.n
@@ -358,7 +358,7 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
     if value <= ROUNDING * noise:
         return _fitted(data, x, float(value), sample.n, start.n_iterations, white.rank)
     fraction = _SMALL if exact else smoothed_fraction(data.d, sample.n)
-    rows = replace(sample, weight=None) if data.A.lazy else data.in_memory  # no pass for this
+    rows = replace(sample, weight=None) if data.A.lazy else data.in_memory  # no pass needed
     errors = np.abs(rows.residuals(x))
     eps = float(np.quantile(errors[errors > 0.0], fraction)) / unit if p < 2.0 else 0.0
     best, best_point, best_norm, steps = -np.inf, None, 1.0, 0
@@ -370,7 +370,7 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
     while True:
         point = Point(x, unit, eps, scale[:, None] * T, p, np.zeros(r), np.zeros(r))
         total = data.compute(data.join_rows(_gram_and_gradient, shape=(r, r + 1), point=point))
-        # (X' psi' X) y = X' psi; then how much is gained by some lengths of the step.
+        # (X' psi' X) y = X' psi; then the gain of several lengths of the step.
         point = replace(point, y=Cholesky(total[:, :r]).solve(total[:, r]))
         sums, table = data.compute(
             dual_sums(point),
@@ -381,7 +381,7 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
             sums = data.compute(dual_sums(point))
         sums = sums[0]
         norm_z, bound = float(norm_from(sums[None, :2], q)[0]), -np.inf
-        limit = _FEASIBLE * (data.A.n * sums[3]) ** 0.5  # |X'z| beside sqrt(n) |z|
+        limit = _FEASIBLE * (data.A.n * sums[3]) ** 0.5  # |X'z| relative to sqrt(n) |z|
         if norm_z > 0.0 and np.linalg.norm(sums[4:]) <= limit:
             bound = unit * float(sums[2]) / norm_z  # Hoelder: z'r <= |z|_q |r|_p
         if bound > best:
@@ -419,7 +419,7 @@ def _shorter_residuals(rows: WeightedData, first: int, *, point: Point) -> Array
 
 
 def _dual_sums(rows: WeightedData, first: int, *, point: Point, q: float) -> Array:
-    """What `norm_from` makes |z|_q of, r'z, z'z and X'z."""
+    """The numbers from which `norm_from` computes |z|_q, with r'z, z'z and X'z."""
     X, r, z = point.dual(rows)
     return np.hstack([scaled_sums(np.abs(z)[None], q), [[r @ z, z @ z, *(z @ X)]]])
 

@@ -1,4 +1,4 @@
-"""Quantile fits of weighted rows with an optional l_1 penalty: which solver, and certificates."""
+"""Quantile fits of weighted rows with an optional l_1 penalty: choice of solver, certificates."""
 
 from dataclasses import replace
 from functools import partial
@@ -31,7 +31,7 @@ def quantile_fits(
     rtol: float,
     generator: np.random.Generator,
 ) -> list[Fit]:
-    """Minimise sum_i weight_i rho_tau(b_i - a_i'x) + sum_j penalty_j |x_j| for each tau."""
+    """Minimize sum_i weight_i rho_tau(b_i - a_i'x) + sum_j penalty_j |x_j| for each tau."""
     extra = penalty_rows(penalty)
     screened: list[ScreenedFit | None] = [None] * len(taus)
     if method == "preprocess" or (
@@ -68,7 +68,7 @@ def _of_screened(data: WeightedData, result: ScreenedFit) -> Fit:
 def _of_all(n: int, data: WeightedData, problem: Conditioned, tau: float, rtol: float) -> Fit:
     solution = solve_rows(data, tau, conditioned=problem, rtol=rtol)
     x, z, span = solution.x, solution.z, span_of(problem)
-    with np.errstate(over="ignore", invalid="ignore"):  # x that overflows is refused by the caller
+    with np.errstate(over="ignore", invalid="ignore"):  # an x that overflows is refused later
         value, gap = loss_and_gap(tau, data.residuals(x), z)
     fit = Fit(x, z, value, gap, "full", n, solution.n_iterations, span.rank)
     if np.isfinite(value) and not solution.exact_fit:

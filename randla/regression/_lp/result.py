@@ -1,4 +1,4 @@
-"""What `lp_regression` returns, with its predictions and statistical errors."""
+"""The result of `lp_regression`, with its predictions and statistical errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,44 +22,44 @@ from randla.regression._lp.solve import coefficients
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LpRegressionResult(LinearFit):
-    """What `lp_regression` returns; with k quantiles the arrays have a trailing axis.
+    """The result of `lp_regression`; with k quantiles the arrays have a trailing axis.
 
     A column b, of shape (n, 1), gives a trailing axis of length 1.
 
     Attributes
     ----------
     x : (d,) or (d, k) ndarray
-        Coefficients. Where the minimum is not unique, one of the minimisers.
+        Coefficients. If the minimum is not unique, one of the minimizers.
     names : tuple of str
-        Of the coefficients: the names of the columns, where A is a table of pandas, polars or
-        pyarrow, else "x0", "x1", ...
+        Names of the coefficients: the column names if A is a table of pandas, polars or pyarrow,
+        else "x0", "x1", ...
     value : float or (k,) ndarray
         The objective at `x`, over all rows.
     lower_bound : float or (k,) ndarray
-        No coefficients have an objective below this, if `certified`: ``b @ dual`` less what
-        rounding errors may make up, mostly some 1e-13 of the value.
+        If `certified`, no coefficients have an objective below this: ``b @ dual`` minus a bound on
+        rounding errors, usually about 1e-13 of the value.
     gap : float or (k,) ndarray
         ``value - lower_bound``.
     dual : (n,) or (n, k) ndarray
-        The dual point that proves `lower_bound`, see `lp_regression`; for a Dask array a lazy one,
-        chunked like its rows. Zero where nothing is proven.
+        The dual point that proves `lower_bound`, see `lp_regression`; for a Dask array it is lazy,
+        chunked like its rows. Zero if nothing is proven.
     method : str
         "full", "preprocess" or "sample".
     n_rows_used : int
         Rows in the largest problem that was solved.
     n_iterations : int
-        Iterations in all.
+        Total number of iterations.
     converged : bool
-        Whether the gap (every gap) is at most `rtol` times the value, or what rounding can make.
+        Whether the gap (every gap) is at most `rtol` times the value, or within rounding errors.
     rank : int
-        The rank of A (of its rows with weight) that was found; a penalty may count as a row
-        for its column.
+        The numerical rank of A (of its rows with weight); a penalty may count as a row for its
+        column.
     certified : bool
-        Whether `lower_bound` is proven in exact arithmetic. False where a column of A depends on
+        Whether `lower_bound` is proven in exact arithmetic. False if a column of A depends on
         others up to rounding errors, but not exactly: `lower_bound` then holds for a matrix of rank
-        `rank` that is as near as rounding errors. It is 0, and `converged` is False, if columns
-        had to be left out that are more than that. For a Dask array it is False for exactly
-        dependent columns too, as nothing tells these apart there.
+        `rank` within rounding errors of A. It is 0, and `converged` is False, if columns beyond
+        rounding errors had to be left out. For a Dask array it is False for exactly dependent
+        columns too, as the two cases cannot be distinguished there.
     """
 
     x: NDArray[np.float64]
@@ -73,8 +73,8 @@ class LpRegressionResult(LinearFit):
     converged: bool
     rank: int
     certified: bool
-    _p: float  # what was asked for, for `inference`
-    _taus: tuple[float, ...] | None  # None where `tau` was not given
+    _p: float  # the problem, for `inference`
+    _taus: tuple[float, ...] | None  # None if `tau` was not given
     _has_penalty: bool
     _is_sampled: bool
 
@@ -102,13 +102,14 @@ class LpRegressionResult(LinearFit):
     ) -> "LpRegressionResult":
         """The fits of weighted rows in the units of the user.
 
-        `dual` is so already, with a column for each fit; `factor` is the unit of the objective,
-        and ``is_rounding(fit)`` tells whether rounding errors may make up the gap of a fit.
+        `dual` already is in these units, with a column for each fit; `factor` is the unit of the
+        objective, and ``is_rounding(fit)`` tells whether the gap of a fit may be due to rounding
+        errors.
         """
         converged = True
         for fit in fits:
             if not np.isfinite(fit.x).all():
-                raise ValueError("b must not be so large beside A that coefficients overflow")
+                raise ValueError("b must be smaller compared with A: coefficients overflow")
             if not fit.gap - fit.rounding <= options.rtol * fit.value:  # NaN is not converged
                 converged &= is_rounding(fit)
         x = np.stack([fit.x for fit in fits], axis=1)  # (d, k)
@@ -120,7 +121,7 @@ class LpRegressionResult(LinearFit):
         if not options.several:
             x, dual = x[:, 0], dual[:, 0]
             value, lower, gap = float(value[0]), float(lower[0]), float(gap[0])
-        methods = {fit.method for fit in fits}  # "full" where a quantile needed all rows
+        methods = {fit.method for fit in fits}  # "full" if a quantile needed all rows
         return cls(
             x=x,
             value=value,
@@ -145,11 +146,12 @@ class LpRegressionResult(LinearFit):
         Parameters
         ----------
         A_new : (m, d) array_like, sparse matrix, Dask array, or table
-            If A was a table, a table is matched to it by the names of the columns; others that it
-            has are not read. After a formula of `randla.formula`: new data.
+            If A was a table, columns of a new table are matched by name; other columns are ignored.
+            After a formula of `randla.formula`: new data.
         rearrange : bool
             Sort the fitted quantiles of each row, so that none of a higher tau is below one of a
-            lower. That is never further from the truth [1]_; the coefficients stay as they are.
+            lower. The result is never further from the true quantiles [1]_; the coefficients do not
+            change.
 
         Returns
         -------
@@ -173,7 +175,7 @@ class LpRegressionResult(LinearFit):
         """
         rearranges = as_flag(rearrange, "rearrange")
         if rearranges and self._p > 1.0:
-            raise ValueError("rearrange must be False for a fit that is not one of quantiles")
+            raise ValueError("rearrange must be False unless the fit is of quantiles")
         values = super().predict(A_new)
         if not rearranges or values.ndim == 1:
             return values
@@ -201,50 +203,51 @@ class LpRegressionResult(LinearFit):
         Parameters
         ----------
         A, b
-            The data of the fit, read once more: results keep none. Other data are refused.
+            The data of the fit, which are read again: results keep no data. Other data are refused.
         kind : str, optional
             For quantiles, and p = 1:
 
             * "robust" (default): independent rows, each with its own density of errors at the
               quantile. The density is estimated from the fits at tau - h and tau + h, h the
               bandwidth of Hall and Sheather (1988), and shrunk by the variance of their
-              difference. In simulations with 100 to 2000 rows 95 % intervals held in 92 to 100 %;
-              see the notes;
-            * "nid": the same without shrinkage, as R's quantreg [1]_; too short in the tails and
-              for skewed regressors, down to 43 %;
+              difference. In simulations with 100 to 2000 rows, 95 % intervals covered in 92 to
+              100 %; see the notes;
+            * "nid": the same without shrinkage, as in R's quantreg [1]_; too short in the tails and
+              for skewed regressors, with coverage down to 43 %;
             * "iid": errors of one law, independent of A (Siddiqui);
             * "powell": a kernel with one width for all rows;
-            * "rank": intervals by inverted rank tests [2]_, the nearest to their level in the
-              tails (95 % intervals of 100 and 500 rows held in 91 to 99 % of simulations). There
-              they may have no end, where no value of the coefficient can be rejected. Up to a level
+            * "rank": intervals by inverted rank tests [2]_, with the most accurate coverage in the
+              tails (95 % intervals of 100 and 500 rows covered in 91 to 99 % of simulations). There
+              they may be unbounded, if no value of the coefficient can be rejected. Up to a level
               of 0.999, or 1 - 0.01/(k d) for k d > 10 coefficients. Standard errors, t and p are
               those of "robust". In memory only;
-            * "cluster" (default where `groups` are given): independent groups, jackknife with the
+            * "cluster" (default if `groups` are given): independent groups, jackknife with the
               densities of "robust" and the degrees of freedom of Bell and McCaffrey; "CR1": with
               one width for all rows [3]_, and n_groups - 1.
 
-            For 1.5 <= p <= 3 "robust": a sandwich with leave-one-out residuals.
+            For 1.5 <= p <= 3, "robust" is a sandwich with leave-one-out residuals.
 
-            For quantiles in memory and all p <= 3 "bootstrap": refits with exponential weights of
-            the rows, or of the groups, the same for all quantiles; Student's law with
+            For quantiles in memory and all p <= 3, "bootstrap": refits with exponential weights of
+            the rows, or of the groups, the same for all quantiles; Student's t with
             ``n_replicates - 1`` degrees of freedom, or as many as the rows or groups leave. It
             needs no formula for densities, but is no remedy for small samples. For 100 and 500
-            rows 95 % intervals held in 92 to 95 % of simulations at the median, but in 67 to 90 %
-            at tau = 0.95, and for p = 3 in 76 to 84 %, where "robust" holds in 88 to 95 %.
+            rows, 95 % intervals covered in 92 to 95 % of simulations at the median, but in
+            67 to 90 % at tau = 0.95, and for p = 3 in 76 to 84 %, where "robust" covered in
+            88 to 95 %.
         groups : (n,) array_like, optional
             Labels of the groups within which errors may depend.
         weights : (n,) array_like, optional
-            Those of the fit.
+            The weights of the fit.
         weights_are : {"analytic", "frequency"}
-            Whether a weight belongs to one row, or stands for so many equal rows.
+            Whether a weight belongs to one row, or represents that many equal rows.
         names : sequence of str, optional
-            Of the coefficients; by default those of the columns of A, or "x0", "x1", ...
+            Names of the coefficients; by default the columns of A, or "x0", "x1", ...
         n_replicates : int, optional
-            Refits of the bootstrap.
+            Number of bootstrap refits.
         rng : {None, int, SeedSequence, Generator}, optional
             For the bootstrap.
         progress : bool
-            Show a progress bar where that takes long (needs tqdm).
+            Show a progress bar for long computations (needs tqdm).
 
         Returns
         -------
@@ -253,14 +256,14 @@ class LpRegressionResult(LinearFit):
         Raises
         ------
         ValueError, TypeError
-            For p > 3, l1 > 0 and method "sample", a `kind` that does not go with the fit, data
-            that are not those of the fit, or no more rows than coefficients.
+            For p > 3, l1 > 0 and method "sample", a `kind` that does not apply to the fit, data
+            other than those of the fit, or no more rows than coefficients.
 
         Warns
         -----
         InferenceWarning
-            Where fewer than five rows a coefficient lie beyond a fit, where b is discrete, and
-            where coefficients have no standard error (NaN), since too few rows tell them.
+            If fewer than five rows per coefficient lie beyond a fit, if b is discrete, or if
+            coefficients have no standard error (NaN) because too few rows determine them.
 
         Notes
         -----
@@ -273,13 +276,13 @@ class LpRegressionResult(LinearFit):
 
         :math:`D_\tau = \sum_i f_i a_i a_i^T`, :math:`D_0 = A^T A`, :math:`\ell_i` the leverages and
         :math:`\hat s` the difference quotient of the quantiles of residuals. Without the second
-        term below the line :math:`f_i` is the quotient of "nid", which is too large on average
-        just for the rows that decide. The shrunk quotient is ours, not of the literature; at the
-        median, and between the deciles from 500 rows on, the errors were within 20 % of the true
-        ones, and in the tails of small samples up to 2.4 times them. With `groups` 95 % intervals
-        held in 94 to 99 % at the median, and in 87 to 98 % in the tails.
+        term of the denominator :math:`f_i` is the quotient of "nid", which is too large on average
+        exactly for the rows that matter most. The shrunk quotient is ours, not from the literature;
+        at the median, and between the deciles from 500 rows on, the errors were within 20 % of the
+        true ones, and in the tails of small samples up to 2.4 times as large. With `groups`, 95 %
+        intervals covered in 94 to 99 % at the median, and in 87 to 98 % in the tails.
 
-        Where the fits are not linear, these are errors of the best linear ones only roughly.
+        If the true quantiles are not linear, the errors of the best linear fits are approximate.
 
         References
         ----------

@@ -1,4 +1,4 @@
-"""Weighted rows of a caller, and their fits by the solver that suits them."""
+"""Weighted rows of the user, and their fits by a suitable solver."""
 
 from typing import Any
 
@@ -21,9 +21,9 @@ from randla.regression._lp.tall_data import TallData
 def weighted_rows(
     tall: TallMatrix, b: Any, weights: Any, root: float
 ) -> tuple[TallData, float, NDArray[np.intp] | None]:
-    """The rows with weights up to one, to the power `root`; their unit; which rows are left.
+    """The rows with weights up to one, to the power `root`; their unit; which rows are kept.
 
-    In memory, rows of weight zero are taken out: they must not even count as met exactly.
+    In memory, rows of weight zero are removed: they must not even count as met exactly.
     """
     if weights is None:
         return TallData(tall, b, None, tall.n), 1.0, None
@@ -57,7 +57,7 @@ def fits_of(data: TallData, charge: Array, options: LpOptions) -> list[Fit]:
 
 @np.errstate(over="ignore", invalid="ignore")
 def coefficients(A: Any, b: Any, *, p: float, tau: Any = None, weights: Any = None) -> Array:
-    """Those of exact fits (d, k) of checked data: of several quantiles, or of one norm."""
+    """The coefficients (d, k) of exact fits of checked data: several quantiles, or one norm."""
     tall = open_tall(A)
     options = as_options(
         tall.n, tall.d, p, tau=tau, l1=0.0, method="auto", size=None, rtol=1e-8, rng=None,

@@ -1,4 +1,4 @@
-"""A, b and weights of any size behind passes: in memory, or lazy and read in blocks of rows."""
+"""A, b and weights of any size, read in passes: in memory, or lazy in blocks of rows."""
 
 from collections.abc import Callable
 from copy import copy
@@ -25,8 +25,8 @@ from randla.sampling._scores.draws import draw_poisson
 class TallData:
     """A, b and weights (None for ones); n of the rows have weight.
 
-    A function of rows gets a block of them as `WeightedData`, the number of its first row, and the
-    parts of other vectors; it depends on nothing else, so that the cuts do not matter.
+    A function of rows receives a block of them as `WeightedData`, the index of its first row, and
+    the same rows of other vectors; it depends on nothing else, so that the blocks do not matter.
     """
 
     A: TallMatrix
@@ -41,7 +41,7 @@ class TallData:
 
     @cached_property
     def in_memory(self) -> WeightedData:
-        """The rows, where they are in memory."""
+        """The rows, if they are in memory."""
         return WeightedData(self.A.A, self.b, self.weight)
 
     def map_rows(
@@ -51,7 +51,7 @@ class TallData:
         width: int | None = None,
         **constants: Any,
     ) -> Any:
-        """What ``function(rows, first, *vectors, **constants)`` says of each row."""
+        """The values of ``function(rows, first, *vectors, **constants)`` for each row."""
         if not self.A.lazy:
             return np.concatenate(self._of_parts(function, vectors, constants))
         return self.A.map_rows(
@@ -75,7 +75,7 @@ class TallData:
         )  # fmt: skip
 
     def gather(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> list[Any]:
-        """Whatever ``function(rows, first, *vectors, **constants)`` returns, of each block."""
+        """The results of ``function(rows, first, *vectors, **constants)`` for each block."""
         if not self.A.lazy:
             return self._of_parts(function, vectors, constants)
         return self.A.gather_rows(
@@ -95,11 +95,11 @@ class TallData:
         return self.in_memory.each_part(visit)
 
     def compute(self, *values: Any) -> Any:
-        """The numbers behind what passes returned."""
+        """The numbers behind the results of passes."""
         return self.A.compute(*values)
 
     def take(self, index: NDArray[np.int64]) -> WeightedData:
-        """Rows of ascending numbers, dense and in memory."""
+        """Rows of ascending indices, dense and in memory."""
         if not self.A.lazy:
             return self.in_memory.take(index)
         A = self.A.take(index).A
@@ -111,7 +111,7 @@ class TallData:
         return WeightedData(A, b, weight)  # type: ignore[arg-type]
 
     def weighted_rows(self) -> Array:
-        """Dense rows of [A b] times the weights; of lazy ones the R of their QR factorisation."""
+        """Dense rows of [A b] times the weights; of lazy ones the R of their QR factorization."""
         M = self._joined()
         return M.triangular() if self.A.lazy else M.A
 
@@ -146,13 +146,13 @@ class TallData:
         return white, np.ones(self.d) if A.column_scale is None else A.column_scale
 
     def span(self, sample: WeightedData | None = None, white: Any = None) -> Span:
-        """What is known of the columns: from some of the rows, unless these are too few."""
+        """What is known about the columns: from some of the rows, unless these are too few."""
         if sample is not None:
             span = span_of(condition(sample))
             if span.rank == sample.d and span.certified:
                 return span
         span = span_of_whitening(*(self.whiten() if white is None else white))
-        if span.rank < self.d and not self.A.lazy:  # which may be exact
+        if span.rank < self.d and not self.A.lazy:  # it may be exact
             span = span_of(condition(self.in_memory))
         return span
 
@@ -162,20 +162,20 @@ class TallData:
         """A weighted row sample of [A b]: sum |r_i|^p is unbiased for the sum over all rows."""
         M = self._joined(sparse=True)
         key, _, sketch_key = draw_keys(generator, 3)
-        # Scores of l_inf do not say which rows may bind.
+        # Scores of l_inf do not show which rows may bind.
         power = min(p, LARGEST_POWER) if p < np.inf else 2.0
         u = named_scores(M, power, kind_of("auto", power), generator_from_key(sketch_key))
         index, pi = draw_poisson(M, u, size, key)
-        if len(index) == 0:  # as may happen for a size of one or two: the row of largest score
+        if len(index) == 0:  # possible for a size of one or two: the row of largest score
             index, pi = np.array([int(self.compute(u.argmax()))]), np.ones(1)
         sample = self.take(index)
-        if p < np.inf:  # which rows bind matters there, not how many there are
+        if p < np.inf:  # only which rows bind matters there, not their number
             sample = replace(sample, weight=sample.weighted((1.0 / pi) ** (1.0 / p)))
         return sample, index
 
 
 def norm_from(table: Array, p: float) -> Array:
-    """The norms (k,) behind the table of `TallData.norms`."""
+    """The norms (k,) from the table of `TallData.norms`."""
     with np.errstate(divide="ignore"):
         return table[:, 0] if p == np.inf else table[:, 0] * table[:, 1] ** (1.0 / p)
 
@@ -189,8 +189,8 @@ def _of_block(
 
 
 def _joined_columns(rows: WeightedData, first: int, *, sparse: bool = False) -> Any:
-    """Weighted rows of [A b]; dense, unless A is sparse and they may be so too."""
-    require_finite(rows.b, "b")  # scores would name the whole A
+    """Weighted rows of [A b]; dense, unless A is sparse and they may be sparse."""
+    require_finite(rows.b, "b")  # scores would need the whole A
     if sparse and is_sparse(rows.A):
         from scipy.sparse import csr_array, diags_array, hstack
 

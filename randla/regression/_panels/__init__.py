@@ -1,1 +1,1 @@
-"""Rows in blocks whose columns are contiguous: what the solvers of l_p regression read."""
+"""Rows in blocks with contiguous columns, as the solvers of l_p regression read them."""

@@ -9,8 +9,8 @@ from randla._typing import Array
 class Cholesky:
     """Cholesky factor of a Gram matrix, scaled to unit diagonal.
 
-    A tiny ridge, raised until the factorisation succeeds, makes up for lost rank: it perturbs a
-    Newton direction, never a certificate.
+    A tiny ridge, increased until the factorization succeeds, compensates for lost rank: it perturbs
+    a Newton direction, never a certificate.
     """
 
     def __init__(self, G: Array) -> None:

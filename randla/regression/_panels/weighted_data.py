@@ -19,14 +19,14 @@ from randla._validation import is_sparse, read_only
 from randla.regression._kernels import accurate as kernels
 from randla.regression._panels.cholesky import Cholesky
 
-#: Reciprocal condition of a Gram matrix above which the columns serve as they are: directions then
+#: Reciprocal condition of a Gram matrix above which the columns are used unchanged: directions then
 #: have half of their digits, and the certificate is that of the columns themselves.
 _WELL_CONDITIONED = 1e-7
-#: Residuals up to so many rounding errors count as zero where all of them are.
+#: Residuals up to this many rounding errors count as zero if all of them do.
 ROUNDING = 16.0
 #: Entries of a part of A, which threads share (1 MB).
 PART_ENTRIES = 1 << 17
-#: Relative residual of least squares above which no exact fit is looked for.
+#: Relative residual of least squares above which no exact fit is searched for.
 _FITTED = 1e-6
 
 
@@ -93,13 +93,13 @@ class WeightedData:
         """Whether b = A x up to rounding, in each row."""
         errors = np.abs(self.residuals(x) if residuals is None else residuals)
         if errors.max(initial=0.0) > _FITTED * np.abs(self.weighted(self.b)).max(initial=0.0):
-            return False  # without a look at A
+            return False  # without reading A
         return bool((errors <= ROUNDING * self.rounding(x)).all())
 
     def infeasibility(self, z: Array) -> float:
-        """The largest entry of A' diag(weight) z beside the sizes of its terms; inf for NaN."""
+        """The largest entry of A' diag(weight) z relative to its terms; inf for NaN."""
         terms = np.abs(z)
-        terms = terms + 1e-3 * terms.max(initial=0.0)  # zeros have rounding errors of their own
+        terms = terms + 1e-3 * terms.max(initial=0.0)  # zeros have rounding errors too
         sums = np.abs(self.A.T @ self.weighted(z))
         terms = abs(self.A).T @ self.weighted(terms)
         ratio = np.divide(sums, terms, out=np.zeros(self.d), where=sums != 0.0)
@@ -159,10 +159,10 @@ def stacked(parts: list[WeightedData]) -> WeightedData:
 class Conditioned:
     """Panels of (diag(weight) A) T, with well conditioned columns, and T (d, r).
 
-    `scale` are powers of two for the columns of A, and `columns` r independent ones; `plain` says
-    that T does no more than to scale. `null` (d, d - r) is an orthonormal basis of A x = 0.
-    `proven` says that the columns of A T are orthonormal in exact arithmetic, up to a tenth, and
-    all others depend on them exactly; `doubtful` that more than rounding errors was left out.
+    `scale` are powers of two for the columns of A, and `columns` r independent ones; `plain` means
+    that T only scales. `null` (d, d - r) is an orthonormal basis of A x = 0. `proven` means that
+    the columns of A T are orthonormal in exact arithmetic, up to a tenth, and all others depend on
+    them exactly; `doubtful` that more than rounding errors was left out.
     """
 
     panels: Panels
@@ -189,7 +189,7 @@ class Conditioned:
 
 
 def condition(data: WeightedData) -> Conditioned:
-    """Scale the columns by powers of two; make them orthonormal where that is not enough."""
+    """Scale the columns by powers of two; make them orthonormal if scaling is not enough."""
     n, d = data.n, data.d
     panels = Panels(n, d).fill(data.dense(), weight=data.weight)
     scale = power_of_two_scale(panels.column_maxima())
@@ -234,7 +234,7 @@ def _null_space(
             rows, target = np.ascontiguousarray(data[columns].T), data[column].copy()
             kernels.subtract_rows(rows, multiples.copy(), target, error)
             exact &= not error.any()
-    if exact:  # without the rounding errors, which matter for rows that are not seen here
+    if exact:  # without the rounding errors, which matter for rows that are not used here
         coefficients = simple
     basis = np.zeros((d, len(others)))
     basis[others, np.arange(len(others))] = 1.0
@@ -248,10 +248,10 @@ def _null_space(
 def shortest(
     data: WeightedData, problem: Conditioned, x: Array, start: Array | None = None
 ) -> Array:
-    """The x of least norm with the same A x (one of many solutions); x itself if that is not sure.
+    """The x of least norm with the same A x (one of many solutions); x itself if this is uncertain.
 
-    `problem` may be that of some of the rows; `start` are the residuals that are aimed at, those
-    of x, with its rounding errors, by default.
+    `problem` may have only some of the rows; `start` are the target residuals, by default those of
+    x, with its rounding errors.
     """
     if problem.null is None or not np.isfinite(x).all():
         return x
@@ -270,7 +270,7 @@ def exact_fit(data: WeightedData, problem: Conditioned) -> Array | None:
     """The shortest x with b = A x up to rounding in each row, if there is one."""
     x = np.zeros(data.d)
     for attempt in range(3):  # least squares, refined twice
-        if data.fitted(x):  # a shorter one has less rounding: no residual of x may be left
+        if data.fitted(x):  # a shorter x has less rounding: no residual of x may be left
             return shortest(data, problem, x, np.zeros(data.n))
         panels, unit = problem.with_rhs(data.residuals(x))
         y = problem.factor.solve(panels.transposed_product(panels.rhs))

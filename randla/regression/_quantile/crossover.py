@@ -1,10 +1,10 @@
 """From a point inside the box to an optimal vertex: a fit through d of the points.
 
-Near the end of an interior point method q = 1 / (v/a + u/s) is large exactly where the residual
-is zero and the dual value inside its box. The fit through d independent points of largest q is
-optimal if the other rows, with dual values at their bounds by the sign of their residual, leave
-to those points dual values within the box. Rows that the fit happens to meet as well (ties) may
-take any value of the box, so that all of them share what is left.
+Near the end of an interior point method q = 1 / (v/a + u/s) is large exactly where the residual is
+zero and the dual value inside its box. The fit through d independent points of largest q is optimal
+if the dual values of these points are within the box when the other rows have dual values at their
+bounds by the sign of their residual. Rows that also lie on the fit (ties) may take any value of the
+box, so that all of them share the remainder.
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ from randla._panels import PANEL, Panels
 from randla._typing import Array
 from randla.regression._panels.cholesky import Cholesky
 
-#: A dual value may leave its box by so much.
+#: A dual value may leave its box by this much.
 _BOX = 1e-12
 #: Residuals below this fraction of their mean count as zero.
 _TIE = 1e-11
-#: Rows for each column among which independent ones are looked for.
+#: Rows for each column among which independent ones are searched.
 _LARGEST = 50
-#: Attempts to share what is left among ties.
+#: Attempts to share the remainder among ties.
 _ROUNDS = 6
 
 
@@ -39,7 +39,7 @@ def optimal_vertex(
         return None
     at = index // PANEL, index % PANEL
     try:
-        inverse = np.linalg.inv(rows.rows(index))  # good enough for what is refined
+        inverse = np.linalg.inv(rows.rows(index))  # good enough before refinement
     except np.linalg.LinAlgError:
         return None
     interior = state[:, kernels.DUAL] - (1.0 - tau)
@@ -54,7 +54,7 @@ def optimal_vertex(
     distance[at] = np.inf
     ties = np.append(index, np.flatnonzero(distance.ravel()[: rows.n] <= _TIE * mean))
     at_ties = ties // PANEL, ties % PANEL
-    for _ in range(2):  # the second time for what rounding left of A'z
+    for _ in range(2):  # the second time for the rounding error of A'z
         if len(ties) == rows.d:
             z[at] += remainder @ inverse
         else:
@@ -65,7 +65,7 @@ def optimal_vertex(
     if not (np.abs(remainder) <= _BOX * rows.column_sums()).all():
         return None
     x = x + step
-    for _ in range(2):  # the residuals of the state carry the rounding errors of its way
+    for _ in range(2):  # the residuals of the state have accumulated rounding errors
         x = x + inverse @ rows.residuals(x, start)[at]
     return x, z, rows.residuals(x, start), index
 
@@ -76,7 +76,7 @@ def _nearest_rows(rows: Panels, state: Array) -> NDArray[np.intp] | None:
     if n < d:
         return None
     q = state[:, kernels.Q].ravel()
-    pool = np.flatnonzero(q > q.sum() / n)  # few, so that sorting them out is cheap
+    pool = np.flatnonzero(q > q.sum() / n)  # few, so that sorting is cheap
     k = 3 * d
     while True:
         if len(pool) < k:
@@ -95,7 +95,7 @@ def _nearest_rows(rows: Panels, state: Array) -> NDArray[np.intp] | None:
 def _shared(A: Array, z: Array, remainder: Array, tau: float) -> Array:
     """Add `remainder` to A'z by the least change in the metric of the slacks, kept in the box.
 
-    Where that cannot be done something is left over.
+    If that is impossible, a remainder is left.
     """
     for _ in range(_ROUNDS):
         metric = np.maximum((z - (tau - 1.0)) * (tau - z), 0.0)

@@ -1,10 +1,10 @@
 """The pinball problem on rows in panels, in the presence of heavy tails.
 
-Huge residuals slow an interior point method down: its complementarity products span many orders
-of magnitude. They may be winsorised. If the residuals r0 at some x0 are cut to [-c, c] and the
-optimum of the cut problem leaves every cut row on its side of the fit, with a margin, then the
-loss of these rows differs from the true one by a constant near that optimum, so it is the optimum
-of the true problem (which is convex), and its dual is dual for the true problem too.
+Huge residuals slow an interior point method down: its complementarity products span many orders of
+magnitude. They may be winsorized. If the residuals r0 at some x0 are cut to [-c, c] and the optimum
+of the cut problem leaves every cut row on its side of the fit, with a margin, then the loss of
+these rows differs from the true loss by a constant near that optimum. So it is the optimum of the
+true problem (which is convex), and its dual is dual for the true problem too.
 """
 
 import numpy as np
@@ -24,16 +24,16 @@ from randla.regression._quantile.interior_point import (
 _TAIL = 20.0
 #: A cut row must end this fraction of the cut away from the fit.
 _MARGIN = 1e-3
-#: Where a cut row ends too near to the fit all rows are freed that are at most so much farther.
+#: If a cut row ends too near to the fit, all rows at most this factor farther are freed.
 _ALIKE = 2.0
 #: A solve without a vertex is repeated if the cut has shrunk to this fraction of the start.
 _NEARER = 1e-3
-#: Rows of the rough solve that a heavy tail asks for, and its tolerance.
+#: Rows of the rough solve for a heavy tail, and its tolerance.
 _ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-2
 _MAX_ATTEMPTS = 8
 #: Residuals up to this fraction of the largest right-hand side are rounding errors.
 _MET = 16.0 * EPS
-#: A dual value may leave its box by so much through rounding.
+#: A dual value may leave its box by this much through rounding.
 _ROUNDING = 1e-14
 
 
@@ -48,10 +48,10 @@ def solve_pinball(
     crossover: bool = True,
     max_iterations: int = MAX_ITERATIONS,
 ) -> PinballSolution:
-    """Minimise sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
+    """Minimize sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
 
     A solve of `max_iterations` iterations is the last. `factor` is that of A'A. `known_side` and
-    `residual_scale`, see `InteriorPoint`, say that x = 0 is near the solution.
+    `residual_scale`, see `InteriorPoint`, are given if x = 0 is near the solution.
     """
     near = known_side is not None
     x, residuals, n_iterations = np.zeros(rows.d), rows.rhs, 0
@@ -65,25 +65,25 @@ def solve_pinball(
     for attempt in range(_MAX_ATTEMPTS):
         last = near or attempt == _MAX_ATTEMPTS - 1
         cut = np.inf if last else _cutoff(rows, residuals)
-        winsorised, is_cut = _winsorised(rows, factor, residuals, cut, ~freed)
+        winsorized, is_cut = _winsorized(rows, factor, residuals, cut, ~freed)
         if near:
             step = np.zeros(rows.d)
-            inner = InteriorPoint(rows, winsorised, tau, known_side, residual_scale)
+            inner = InteriorPoint(rows, winsorized, tau, known_side, residual_scale)
         else:  # least squares are a better start than a point near the optimum
-            step = factor.solve(rows.transposed_product(winsorised))
-            inner = InteriorPoint(rows, rows.residuals(step, winsorised), tau)
+            step = factor.solve(rows.transposed_product(winsorized))
+            inner = InteriorPoint(rows, rows.residuals(step, winsorized), tau)
         solution = inner.solve(rtol, crossover, max_iterations)
         n_iterations += solution.n_iterations
         x = x + step + solution.x
         end = solution.residuals * np.sign(residuals)  # negative where a row has changed sides
-        wrong = is_cut & (end < _MARGIN * np.abs(winsorised))
-        residuals = solution.residuals + (residuals - winsorised)
+        wrong = is_cut & (end < _MARGIN * np.abs(winsorized))
+        residuals = solution.residuals + (residuals - winsorized)
         if solution.stalled:
             break
         distance = rows.unweighted(residuals)
         if crossover and not near and solution.vertex is None:
-            start = float(rows.unweighted(winsorised).max())
-            if _cutoff(rows, residuals) < _NEARER * start:  # from near, a tolerance is worth more
+            start = float(rows.unweighted(winsorized).max())
+            if _cutoff(rows, residuals) < _NEARER * start:  # worth more from near
                 freed[:] = False
                 continue
         if not wrong.any():
@@ -97,7 +97,7 @@ def solve_pinball(
 
 
 def into_box(z: Array, tau: float) -> Array:
-    """Bring dual values into the box: by a cut where it is rounding, else by shrinking all."""
+    """Bring dual values into the box: by clipping rounding errors, else by shrinking all."""
     over = max(float(z.max(initial=0.0)) - tau, tau - 1.0 - float(z.min(initial=0.0)))
     if over <= _ROUNDING:
         return np.clip(z, tau - 1.0, tau)
@@ -107,8 +107,8 @@ def into_box(z: Array, tau: float) -> Array:
 def _feasible_dual(rows: Panels, z: Array, tau: float, side: Array) -> Array:
     """Make A'z = 0 to rounding, by the least change in the metric of the slacks; else z = 0.
 
-    Rows that were cut go to the bound of their side, if the others can make up for it: what an
-    interior point leaves between z and its bound would be multiplied by their whole residual.
+    Rows that were cut go to the bound of their side, if the others can compensate: the distance of
+    an interior point z from its bound would be multiplied by their whole residual.
     """
     feasible, clipped = np.zeros_like(z), np.clip(z, tau - 1.0, tau)
     bound = np.where(side > 0.0, tau, tau - 1.0)
@@ -127,10 +127,10 @@ def _feasible_dual(rows: Panels, z: Array, tau: float, side: Array) -> Array:
 
 
 def _cutoff(rows: Panels, residuals: Array) -> float:
-    """Where residuals are cut: at a multiple of the median (or of a tenth of the upper quartile).
+    """The cut for residuals: a multiple of the median (or of a tenth of the upper quartile).
 
-    Measured without the weights: a row of large weight is not far from the fit for that. Of rows
-    that the fit meets only rounding errors are left, which say nothing about the others.
+    Measured without the weights: a large weight does not mean that a row is far from the fit. Rows
+    on the fit have only rounding errors, which carry no information about the others.
     """
     sample = rows.unweighted(residuals).ravel()[: rows.n]
     sample = sample[:: max(rows.n // 4000, 1)]
@@ -142,10 +142,10 @@ def _cutoff(rows: Panels, residuals: Array) -> float:
     return _TAIL * float(max(ordered[middle], 0.1 * ordered[upper]))
 
 
-def _winsorised(
+def _winsorized(
     rows: Panels, factor: Cholesky, residuals: Array, cut: float, allowed: NDArray[np.bool_]
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Residuals cut where that is allowed, and which ones were.
+    """Residuals cut where allowed, and which ones were cut.
 
     A fit that moves moves most at the longest rows, in the metric of A'A: they are cut that many
     mean lengths farther out.
@@ -158,19 +158,19 @@ def _winsorised(
     limit = cut * np.maximum(length * np.sqrt(rows.n / rows.d), 1.0)  # mean length sqrt(d / n)
     if rows.weight is not None:
         limit *= rows.weight.ravel()[index]
-    winsorised, original = residuals.copy(), residuals.ravel()[index]
-    winsorised.ravel()[index] = np.clip(original, -limit, limit)
+    winsorized, original = residuals.copy(), residuals.ravel()[index]
+    winsorized.ravel()[index] = np.clip(original, -limit, limit)
     is_cut.ravel()[index[np.abs(original) <= limit]] = False
-    return winsorised, is_cut
+    return winsorized, is_cut
 
 
 def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, int]:
-    """A step towards the quantile, from a sample of the rows: least squares may be far from it.
+    """A step toward the quantile, from a sample of the rows: least squares may be far from it.
 
     The cut shrinks with the residuals until it settles.
     """
     n = min(rows.n, _ROUGH_ROWS)
-    index = np.random.default_rng(0).choice(rows.n, n, replace=False)  # any rows will do
+    index = np.random.default_rng(0).choice(rows.n, n, replace=False)  # any rows suffice
     sample = rows.subset(index, residuals)
     everywhere = np.ones(sample.rhs.shape, bool)
     factor = Cholesky(sample.gram())
@@ -179,11 +179,11 @@ def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, 
         previous, cut = cut, _cutoff(sample, end)
         if cut > 0.5 * previous:
             break
-        winsorised, _ = _winsorised(sample, factor, end, cut, everywhere)
-        step = factor.solve(sample.transposed_product(winsorised))
-        inner = InteriorPoint(sample, sample.residuals(step, winsorised), tau)
+        winsorized, _ = _winsorized(sample, factor, end, cut, everywhere)
+        step = factor.solve(sample.transposed_product(winsorized))
+        inner = InteriorPoint(sample, sample.residuals(step, winsorized), tau)
         solution = inner.solve(_ROUGH_TOLERANCE, crossover=False)
         n_iterations += solution.n_iterations
         total = total + step + solution.x
-        end = solution.residuals + (end - winsorised)
+        end = solution.residuals + (end - winsorized)
     return total, n_iterations

@@ -1,7 +1,7 @@
 """Quantile regression by Mehrotra's interior point method, with crossover to an exact vertex.
 
 The problem is min_x sum_i rho_tau(b_i - a_i'x) with rho_tau(r) = r (tau - [r < 0]); its dual is
-max b'z with A'z = 0 and tau - 1 <= z <= tau [1]_. Rows carry their weight already.
+max b'z with A'z = 0 and tau - 1 <= z <= tau [1]_. Rows already include their weight.
 
 .. [1] Portnoy and Koenker, "The Gaussian hare and the Laplacian tortoise: computability of
    squared-error versus absolute-error estimators", Statist. Sci. 12 (1997), 279-300 (the
@@ -23,18 +23,18 @@ from randla._typing import Array
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.crossover import optimal_vertex
 
-#: Relative gap from which on a vertex is tried.
+#: Relative gap from which a vertex is tried.
 _NEAR = 1e-3
-#: A gap is measured by the loss of the rows near the fit, but no less than this fraction of all.
+#: A gap is relative to the loss of the rows near the fit, or to this fraction of the total loss.
 _SHARE = 1e-4
-#: Iterations after which a solve gives up; a healthy one needs at most 25.
+#: Iterations after which a solve gives up; a normal one needs at most 25.
 MAX_ITERATIONS = 100
 #: u and v start as the parts of the residual plus this times the mean size: from least squares,
 #: and near the fit.
 _FLAT, _BALANCED = 0.1, 1.0
-#: The start does not take residuals to be smaller than this fraction of their spread.
+#: The start takes residuals to be at least this fraction of their spread.
 _SPREAD = 0.01
-#: In a balanced start dual values keep this distance from their bounds, in at most so many rounds.
+#: In a balanced start dual values keep this distance from their bounds; and the number of rounds.
 _EDGE, _BALANCE_ROUNDS = 0.05, 4
 #: Largest |A'a - goal| that counts as feasible, relative to sum |a_ij|.
 _FEASIBLE = 1e-10
@@ -42,7 +42,7 @@ _FEASIBLE = 1e-10
 
 @dataclass
 class PinballSolution:
-    """Minimiser; dual z and residuals, both (K, PANEL); and how they were found."""
+    """Minimizer; dual z and residuals, both (K, PANEL); and how they were found."""
 
     x: Array
     z: Array
@@ -53,7 +53,7 @@ class PinballSolution:
 
 
 class InteriorPoint:
-    """One solve: minimise sum_i rho_tau(r_i - a_i'x) from x = 0.
+    """One solve: minimize sum_i rho_tau(r_i - a_i'x) from x = 0.
 
     Parameters
     ----------
@@ -63,10 +63,10 @@ class InteriorPoint:
         The r_i, zero beyond n.
     tau : float
     known_side : (K, PANEL) ndarray, optional
-        +1 or -1 where the row is known to end on the side of its present sign, else 0. Given it,
-        the others are assumed to lie close to the fit, on either side.
+        +1 or -1 if the row is known to end on the side of its present sign, else 0. If given, the
+        others are assumed to lie close to the fit, on either side.
     residual_scale : float
-        What residuals would be away from the fit, for a start from residuals that are all zero.
+        Typical size of residuals away from the fit, for a start from residuals that are all zero.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class InteriorPoint:
             last = iteration == max_iterations
             if feasible and crossover and (self.gap <= _NEAR * near or last):
                 mean = near / self.rows.n
-                with np.errstate(over="ignore", invalid="ignore"):  # it checks what it finds
+                with np.errstate(over="ignore", invalid="ignore"):  # it checks its result
                     vertex = optimal_vertex(
                         self.rows, self._start, self.x, self.state, self.tau, mean
                     )
@@ -132,7 +132,7 @@ class InteriorPoint:
             else:
                 count, finite = 1, self._iterate_parts()
             iteration += count
-            if not finite:  # out of digits: the certificate will tell
+            if not finite:  # digits exhausted: the certificate will show the gap
                 break
         z = self.state[:, kernels.DUAL] - (1.0 - self.tau)  # from 0 <= a <= 1 to the box
         z.ravel()[self.rows.n :] = 0.0
@@ -145,9 +145,9 @@ class InteriorPoint:
         return float(np.maximum(self.tau * r, (self.tau - 1.0) * r).sum())
 
     def _iterate(self, limit: float, max_iterations: int) -> tuple[int, bool]:
-        """Iterate on rows in one part, once at least, until the gap may matter.
+        """Iterate on rows in one part, at least once, until the gap may be small enough.
 
-        Returns how often, and whether the last iteration had a finite direction.
+        Returns the number of iterations, and whether the last one had a finite direction.
         """
         count, finite, *scalars = mehrotra.iterate_until(
             self.parts[0], self.tau, self.goal, False, self.mu, self.x,
@@ -165,19 +165,19 @@ class InteriorPoint:
         dx = self.rows.pad(factor.solve(gradient - off))  # the affine direction
         scalars = self._each_part(kernels.affine, 3.0, dx, mean, tau)
         ratios, sums = scalars[:, :2].max(axis=0), scalars[:, 2:].sum(axis=0)
-        centre = mehrotra.centring(*ratios, *sums, self.mu)
+        center = mehrotra.centering(*ratios, *sums, self.mu)
         first, second = self._total(self._g)
-        dx = factor.solve(first + centre * second - off)  # the corrected one
+        dx = factor.solve(first + center * second - off)  # the corrected one
         if not np.isfinite(dx).all():
             return False
-        ratios = self._each_part(kernels.corrector, 2.0, self.rows.pad(dx), centre, mean, tau)
+        ratios = self._each_part(kernels.corrector, 2.0, self.rows.pad(dx), center, mean, tau)
         dual, primal = mehrotra.STEP / np.maximum(mehrotra.STEP, ratios.max(axis=0))
         self.x += primal * dx
         self._form(dual, primal)
         return True
 
     def _form(self, dual: float, primal: float) -> None:
-        """Take the step; renew the sums, value, gap and mu."""
+        """Take the step; update the sums, value, gap and mu."""
         passes = 2.0 + 0.25 * self.rows.d
         self._measure(self._each_part(kernels.form, passes, dual, primal, False))
 
@@ -186,7 +186,7 @@ class InteriorPoint:
         self.value = self.tau * positive + (1.0 - self.tau) * (total - positive)
 
     def _each_part(self, kernel: Callable[..., Any], passes: float, *arguments: Any) -> Array:
-        """What ``kernel(part, *arguments)`` returns for the parts, one line each."""
+        """The results of ``kernel(part, *arguments)`` for the parts, one line each."""
         return np.array(
             self.rows.each_part(lambda k, _, __: kernel(self.parts[k], *arguments), passes)
         )
@@ -207,8 +207,8 @@ def _balanced_start(
 ) -> tuple[Array, float]:
     """Nearly feasible dual values, near their bounds for rows that are far from the fit.
 
-    The others share what is lacking: a constant, and a correction in the range of A that is
-    clipped into the box and repeated for those that were not clipped.
+    The others share the deficit: a constant, and a correction in the range of A that is clipped
+    into the box and repeated for those that were not clipped.
     """
     free = np.where(known_side == 0.0, live, 0.0)
     distance = np.abs(residuals)

@@ -1,6 +1,6 @@
-"""Passes over all rows for quantile regression that is solved on few of them.
+"""Passes over all rows for quantile regression that is solved on a few of them.
 
-Rows are copied to panels a tile at a time, whatever their layout; threads share the tiles.
+Rows are copied to panels a tile at a time, for any memory layout; threads share the tiles.
 """
 
 from collections.abc import Callable
@@ -34,10 +34,10 @@ class RowPasses:
         self._n_parts = -(-data.n // (_PART * _TILE))
 
     def split(self, X: Array, limits: Array, whitener: Array, side: NDArray[np.int8]) -> Array:
-        """Sum the rows above and those below each fit, but for those near to it.
+        """Sum the rows above and those below each fit, except for those near it.
 
-        Fills side (K, k, PANEL) with +1, -1 or, for rows that stay, 0: those up to the fit's
-        limit times their length |whitener a| from it. Returns sums (k, 2, d + 1), of [A b].
+        Fills side (K, k, PANEL) with +1, -1 or, for rows that stay, 0: rows within the fit's limit
+        times their length |whitener a|. Returns sums (k, 2, d + 1), of [A b].
         """
         d, w = self.data.d, self._width
         X, white = self._padded(X), self._padded(whitener)
@@ -54,7 +54,7 @@ class RowPasses:
     ) -> tuple[list[NDArray[np.intp]], Array]:
         """The summed rows on the wrong side of each fit, and loss and gap (k, 2) of all of them.
 
-        duals (k, 2) are those of the two sums.
+        duals (k, 2) are the dual values of the two sums.
         """
         wrong = np.zeros_like(side)
         X = self._padded(X)

@@ -1,13 +1,13 @@
 """Exact quantile regression of many rows by solving for few of them: preprocessing.
 
-The fit of a random sample lies close to the fit of all rows, so that most rows can be told to
-lie above or below the optimal fit. All rows above are summed into one row, and all below into
-another (`Screened`). The small problem is solved; rows that its solution leaves on the wrong side
-are taken out of the sums, and it is solved again.
+The fit of a random sample lies close to the fit of all rows, so that most rows can be placed above
+or below the optimal fit. All rows above are summed into one row, and all below into another
+(`Screened`). The small problem is solved; rows on the wrong side of its solution are taken out of
+the sums, and it is solved again.
 
 Source: Portnoy and Koenker, "The Gaussian hare and the Laplacian tortoise: computability of
 squared-error versus absolute-error estimators", Statist. Sci. 12 (1997), 279-300 (preprocessing),
-with the true sums of the rows in place of their large constant.
+with the true sums of the rows instead of their large constant.
 """
 
 from dataclasses import dataclass, field
@@ -38,25 +38,25 @@ from randla.regression._quantile.weighted import WeightedSolution
 _SAMPLE = 3.0
 #: Rows of the sample that measure the band.
 _MEASURED = 8000
-#: Rows are kept up to this multiple of the median distance, however many there are.
+#: Rows are kept up to this multiple of the median distance, for any number of rows.
 _TIES = 1e-3
-#: Ridge, relative to the Gram matrix of the sample, for columns that the sample does not see.
+#: Ridge, relative to the Gram matrix of the sample, for columns that vanish in the sample.
 _RIDGE = 1e-10
 _MAX_REPAIRS = 8
-#: Wrong rows, as a fraction of the sample, from which on a larger sample is taken.
+#: Wrong rows, as a fraction of the sample, from which a larger sample is drawn.
 _TOO_MANY = 0.1
 #: Effective number of weighted rows, for each column, below which all rows are taken.
 _FEW = 20.0
-#: Below so many rows, or this ratio of all rows to those that stay, it is as fast to take all.
+#: Below this many rows, or this ratio of all rows to those that stay, solving for all is as fast.
 _MANY, _WORTHWHILE = 8000, 3.0
-#: Iterations of a small solve; more mean that the band does not hold the optimal fit, and it
-#: is made to hold so many times the rows.
+#: Iterations of a small solve; more mean that the band does not contain the optimal fit, and it
+#: is widened to this many times the rows.
 _PATIENCE, _WIDER = 25, 2.0
 
 
 @dataclass(eq=False)
 class ScreenedFit:
-    """One quantile: its fit, its band, and what its small problem gave."""
+    """One quantile: its fit, its band, and the result of its small problem."""
 
     tau: float
     x: Array
@@ -66,7 +66,7 @@ class ScreenedFit:
     n_iterations: int
     side: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))  # (K, PANEL)
     screened: Screened | None = None
-    solution: WeightedSolution | None = None  # None where too many rows would have to stay
+    solution: WeightedSolution | None = None  # None if too many rows would have to stay
     value: float = 0.0
     gap: float = 0.0
     z: Array = field(default_factory=lambda: np.empty(0))  # dual of the weighted rows (n,)
@@ -85,18 +85,18 @@ class _Sample:
 
 
 def sample_size(n: int, d: int, tau: float) -> int:
-    """Rows to sample so that a band of as many rows around their fit holds the optimal fit.
+    """Rows to sample so that a band of as many rows around their fit contains the optimal fit.
 
-    Where the density of the residuals is f, the fit of m sampled rows is off by about
-    sqrt(tau (1 - tau) d / m) / f, and a band of m rows has half-width m / (2 n f): six times the
-    one is not above the other. At extreme quantiles the rate of Portnoy and Koenker is larger.
+    If the density of the residuals is f, the fit of m sampled rows is off by about sqrt(tau (1 -
+    tau) d / m) / f, and a band of m rows has half-width m / (2 n f): six times the former must not
+    exceed the latter. At extreme quantiles the rate of Portnoy and Koenker is larger.
     """
     error = 6.0 * sqrt(tau * (1.0 - tau) * d) * n
     return int(max(0.8 * sqrt(d) * n ** (2.0 / 3.0), error ** (2.0 / 3.0)))
 
 
 def worthwhile(n: int, d: int, tau: float) -> bool:
-    """Whether this is faster than to take all rows at once."""
+    """Whether this is faster than solving for all rows at once."""
     return n >= _MANY and _WORTHWHILE * sample_size(n, d, tau) < n
 
 

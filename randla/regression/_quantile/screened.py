@@ -16,7 +16,7 @@ class Screened:
     """The rows near a fit one by one, all rows above it and all rows below it as one row each.
 
     rho_tau is sublinear: the loss of a sum is at most the sum of the losses, with equality where
-    the signs agree. So the small problem is a lower bound whatever the choice, and its solution
+    the signs agree. So the small problem is a lower bound for any choice, and its solution
     solves the whole problem as soon as every row lies on the side where it was put. (Portnoy and
     Koenker's "globs".)
 
@@ -66,7 +66,7 @@ class Screened:
         return z
 
     def release(self, index: NDArray[np.intp], rows: WeightedData, above: NDArray[Any]) -> None:
-        """Let rows stay that were in the sums; `above` tells in which."""
+        """Let rows stay that were in the sums; `above` has the sum they were in."""
         weighted = rows.weighted(np.column_stack([rows.A, rows.b]))
         self.sums -= np.stack([weighted[above].sum(axis=0), weighted[~above].sum(axis=0)])
         self.index = np.append(self.index, index)

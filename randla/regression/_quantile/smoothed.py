@@ -2,9 +2,9 @@
 
 An interior point solve of a small part of the sample is followed by a few Newton steps on all of
 it, for the loss smoothed over a band around the fit. The band covers the error of the part and
-shrinks from step to step. A step costs one pass, a tenth of an interior point solve. Whether it
-worked shows in the derivative of the exact loss: at the fit of the population it has covariance
-tau (1 - tau) A'A, and here it must be smaller than that.
+shrinks from step to step. A step costs one pass, a tenth of an interior point solve. The derivative
+of the exact loss shows whether it worked: at the fit of the population it has covariance tau (1 -
+tau) A'A, and here it must be smaller than that.
 
 Source: He, Pan, Tan and Zhou, "Smoothed quantile regression with large-scale inference",
 J. Econometrics 232 (2023), 367-388.
@@ -23,9 +23,9 @@ from randla.regression._quantile.heavy_tails import solve_pinball
 
 #: The part that is solved first, as a fraction of the sample, and its smallest size.
 _PART, _SMALLEST = 1.0 / 12.0, 500
-#: The part that is solved where Newton's method does not serve.
+#: The part that is solved if Newton's method fails.
 _LARGE_PART = 1.0 / 3.0
-#: Relative tolerance of these solves: the fit is nearer than its gap.
+#: Relative tolerance of these solves: the error of the fit is smaller than its gap.
 _TOLERANCE = 0.03
 #: Half-widths of the bands, as multiples of the standard error of a fit in fractions of rows.
 _WIDTHS = (6.0, 3.0)
@@ -49,12 +49,12 @@ class SampleFits:
     Parameters
     ----------
     rows : Panels
-        Those beyond the length of `lengths` are penalties.
+        Rows beyond the length of `lengths` are penalties.
     factor : Cholesky
-        That of A'A.
+        The factor of A'A.
     lengths : (n,) ndarray
-        Norms of the rows where A is whitened: a fit is off by that much at a row. The band is as
-        wide as its root, between this and a uniform width.
+        Norms of the rows for whitened A: the error of a fit at a row is proportional to the norm.
+        The band is as wide as its square root, a compromise with a uniform width.
     """
 
     def __init__(self, rows: Panels, factor: Cholesky, lengths: Array) -> None:

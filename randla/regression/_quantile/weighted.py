@@ -19,7 +19,7 @@ from randla.regression._panels.weighted_data import (
 from randla.regression._quantile.heavy_tails import into_box, solve_pinball
 from randla.regression._quantile.interior_point import MAX_ITERATIONS
 
-#: A'z beside the sizes of what it sums: above the one it is polished, above the other refused.
+#: A'z relative to its terms: above the first it is polished, above the second refused.
 SHARP, FEASIBLE = 1e-12, 1e-10
 #: Dual values below this fraction of the largest count as zero where A'z stays zero.
 _NEGLIGIBLE = 1e-18
@@ -27,7 +27,7 @@ _NEGLIGIBLE = 1e-18
 
 @dataclass
 class WeightedSolution:
-    """Minimiser (d,), dual of the weighted rows and their residuals (n,), and how it was found.
+    """Minimizer (d,), dual of the weighted rows and their residuals (n,), and how it was found.
 
     The dual lies in the box and A' diag(weight) z = 0, up to rounding.
     """
@@ -53,7 +53,7 @@ def solve_rows(
     crossover: bool = True,
     max_iterations: int = MAX_ITERATIONS,
 ) -> WeightedSolution:
-    """Minimise the weighted sum of rho_tau(b_i - a_i'x); `max_iterations` are those of one solve.
+    """Minimize the weighted sum of rho_tau(b_i - a_i'x); `max_iterations` limits one solve.
 
     `x0` is given if it is near the solution; known_side (n,) then has +1 or -1 for rows that are
     known to lie above or below the optimal fit, and `residual_scale` is a typical residual.
@@ -68,7 +68,7 @@ def solve_rows(
     fit = _solved(data, problem, tau, start, known_side, residual_scale, **options)
     if not problem.plain and np.isfinite(fit.x).all():  # A'z = 0 in the columns of A, not of A T
         fit = _polished(data, problem, tau, fit)
-    if x0 is None and problem.null is not None:  # where many x are as good
+    if x0 is None and problem.null is not None:  # where many x are equally good
         x = shortest(data, problem, fit.x)
         fit = replace(fit, x=x, residuals=data.residuals(x))
     if fit.vertex is not None:
@@ -102,7 +102,7 @@ def _solved(
         residual_scale=residual_scale / unit,
         **options,  # type: ignore[arg-type]
     )
-    with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
+    with np.errstate(over="ignore", invalid="ignore"):  # reported later
         x = start + problem.transform @ (unit * solution.x)
     z, r = (values.ravel()[: data.n] for values in (solution.z, solution.residuals))
     return WeightedSolution(
@@ -113,7 +113,7 @@ def _solved(
 def _polished(
     data: WeightedData, problem: Conditioned, tau: float, fit: WeightedSolution
 ) -> WeightedSolution:
-    """The solution once more in the columns of A: T has rounding errors of its own."""
+    """The solution recomputed in the columns of A: T has rounding errors."""
     if fit.vertex is not None:
         try:
             x, z = _polished_vertex(data, problem, fit.vertex, fit.x, fit.z)
@@ -153,7 +153,7 @@ def _polished_dual(data: WeightedData, problem: Conditioned, tau: float, z: Arra
 
 
 def _with_exact_zeros(data: WeightedData, vertex: NDArray[np.intp], x: Array) -> Array:
-    """Zeros for the coefficients of which the vertex has a row x_j = 0, as a penalty has."""
+    """Zeros for the coefficients for which the vertex has a row x_j = 0, as a penalty has."""
     through = data.dense(vertex[data.b[vertex] == 0.0])
     if len(through):
         alone = np.count_nonzero(through, axis=1) == 1
@@ -163,14 +163,14 @@ def _with_exact_zeros(data: WeightedData, vertex: NDArray[np.intp], x: Array) ->
 
 
 def _feasible_or_zero(data: WeightedData, problem: Conditioned, tau: float, z: Array) -> Array:
-    """A dual point with A'z = 0 up to rounding, without the values that rounding left of zeros."""
+    """A dual point with A'z = 0 up to rounding, without values that are rounding errors."""
     if data.infeasibility(z) > SHARP:  # rows may be of very different sizes
         z = into_box(_polished_dual(data, problem, tau, z), tau)
         if data.infeasibility(z) > FEASIBLE:
             return np.zeros(data.n)
     values = np.abs(z)
     largest = values.max(initial=0.0)
-    if largest <= ROUNDING * EPS:  # beside a box of size one
+    if largest <= ROUNDING * EPS:  # relative to a box of size one
         return np.zeros(data.n)
     negligible = (values > 0.0) & (values <= _NEGLIGIBLE * largest)
     if negligible.any():

@@ -1,13 +1,13 @@
 """Refits with random weights (the Bayesian bootstrap): standard errors without a formula.
 
-Each replicate minimises the same loss with weights w_i E_i, where E_i are independent standard
-exponentials, one for each row, or one for each group. No replicate is singular, as those that draw
-rows with replacement may be, and ties stay as they are. E_i is a function of a key and of the
-number of the row: the same numbers on any threads and for any chunks.
+Each replicate minimizes the same loss with weights w_i E_i, where E_i are independent standard
+exponentials, one for each row, or one for each group. No replicate is singular, unlike those of
+rows drawn with replacement, and ties remain. E_i is a function of a key and of the index of the
+row: the same numbers on any threads and for any chunks.
 
 Quantiles: a replicate starts from the optimal vertex of the fit and needs a few dozen pivots among
-the rows within 6 standard errors of the fit; the others enter by one sum. The result is that of
-all rows if no row of the sum has changed sides, which is looked at; else the band is made wider.
+the rows within 6 standard errors of the fit; the others enter by one sum. The result is that of all
+rows if no row of the sum has changed sides, which is checked; else the band is widened.
 
 Source: Rubin, "The Bayesian bootstrap", Ann. Statist. 9 (1981), 130-134.
 """
@@ -42,9 +42,9 @@ from randla.regression._resampling.resampling import (
 )
 from randla.regression._resampling.vertex import FittedRows, Near, Vertex
 
-#: Standard errors within which rows are kept; and how much wider the band is made.
+#: Standard errors within which rows are kept; and the factor by which the band is widened.
 _LIMIT, _WIDER = 6.0, 2.0
-_IN_TAILS = "95 % intervals of 100 rows held in 93-98 % of simulations at 0.5, 72-94 % at 0.95"
+_IN_TAILS = "95 % intervals of 100 rows covered in 93-98 % of simulations at 0.5, 72-94 % at 0.95"
 _STUCK = "all replicates are equal, as rows are few there or b is discrete"
 #: Relative differences of replicates up to which they are rounding errors.
 _EQUAL = 16.0 * float(np.finfo(np.float64).eps)
@@ -54,16 +54,16 @@ _TILE = 16
 _FEW_COLUMNS = 40
 #: Numbers of the sums of a pass over the rows for some replicates.
 _ENTRIES = 1 << 21
-#: Newton's method in the l_p norm: a step this small beside the way gone is the last.
+#: Newton's method in the l_p norm: a step this small relative to the total is the last.
 _STILL, _MAX_ITERATIONS = 1e-7, 40
 #: For p < 2 curvatures are those of residuals no smaller than this multiple of the (mean square)
 #: change of a residual in the step before.
 _SMOOTHED = 1.0
-#: Residuals, in units of the largest, whose curvatures are not followed further.
+#: Residuals, in units of the largest, below which curvatures are cut off.
 _SMALL = 1e-12
 #: Below this p curvatures are too steep for Newton's method without a path of easier problems.
 _STEEP = 1.25
-#: Replicates that a tile is read for together.
+#: Replicates processed together for each tile read.
 _TOGETHER = 16
 
 
@@ -73,7 +73,7 @@ _TOGETHER = 16
 def bootstrap_quantiles(
     data: FittedData, x: Array, taus: list[float], options: InferenceOptions
 ) -> Errors:
-    """For quantile fits x (d, k), in the units of the caller. Refuses what is not in memory."""
+    """For quantile fits x (d, k), in the user's units. Refuses data that are not in memory."""
     if data.tall.lazy:
         raise ValueError("A must be in memory for kind='bootstrap' of quantiles, got a Dask array")
     weights, rows = Weights.of(data, options), FittedRows.of(data)
@@ -109,7 +109,7 @@ def _all_equal(moves: Array, x: Array) -> NDArray[np.bool_]:
 
 @dataclass
 class _Band:
-    """Refits of one quantile: on the rows near its vertex, and on all where that is not enough."""
+    """Refits of one quantile: on the rows near its vertex, or on all if these do not suffice."""
 
     source: FittedRows
     x: Array
@@ -153,7 +153,7 @@ class _Band:
         return z
 
     def replicate(self, r: int) -> Array:
-        """How far the coefficients (d,) move from x in replicate r."""
+        """The change of the coefficients (d,) from x in replicate r."""
         if self.vertex is None:
             return np.zeros(len(self.x)) if self.perfect else self._by_solver(r)
         weight = self.weights.factors(self.index, slice(r, r + 1))[0]
@@ -176,7 +176,7 @@ class _Band:
     def _agree(self, y: Array) -> bool:
         """Whether the rows that are left out keep their sides at y."""
         assert self.vertex is not None
-        # |a'y| <= (a'V a)^1/2 (y'V^-1 y)^1/2: mostly no row has to be looked at.
+        # |a'y| <= (a'V a)^1/2 (y'V^-1 y)^1/2: usually no row has to be checked.
         if y @ self.vertex.metric @ y <= self.limit**2:
             return True
         rows = self.vertex.rows
@@ -270,7 +270,7 @@ def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOption
     errors = spread(data, x, T @ steps, null)
     if errors.complete is None or null.alone is None:
         return errors
-    covariance = errors.complete.copy()  # what is not determined is left to the caller
+    covariance = errors.complete.copy()  # undetermined coefficients are handled later
     lost = np.flatnonzero(np.tile(null.alone, k))
     covariance[lost] = covariance[:, lost] = np.nan
     return replace(errors, covariance=covariance)
@@ -330,8 +330,8 @@ def bootstrap_norm(
 ) -> Errors:
     """For a fit x (d, 1) in the l_p norm, 1 < p < inf.
 
-    ``solve(weights (n,))`` is the fit (d,) of the rows of `data` with these weights of |r|^p in
-    place of its own, in the units of the caller: asked where Newton's method does not converge.
+    ``solve(weights (n,))`` is the fit (d,) of the rows of `data` with these weights of |r|^p
+    instead of their own, in the user's units: it is called if Newton's method does not converge.
     """
     weights, m = Weights.of(data, options), options.n_replicates
     T, null = _orthonormal(data)
@@ -349,7 +349,7 @@ def bootstrap_norm(
                 failed += todo[batch][~converged].tolist()
         if failed and solve is None:
             share = f"{len(failed)} of {m} replicates of the bootstrap"
-            warn_caller(f"{share} have not converged", InferenceWarning)
+            warn_caller(f"{share} did not converge", InferenceWarning)
         elif solve is not None and failed:
             refits = run_parts(lambda i: solve(weights.times(data.w, failed[i])), len(failed))
             moves[failed, :, 0] = (np.array(refits) - x[:, 0]) / data.coefficient_units[:, 0]
@@ -362,7 +362,7 @@ def _residuals(X: Array, B: Array, *, y: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Newton:
-    """Newton's method for many replicates at once: minimise sum w E |u - z'y|^p / p from y = 0."""
+    """Newton's method for many replicates at once: minimize sum w E |u - z'y|^p / p from y = 0."""
 
     data: FittedData
     weights: Weights
@@ -371,7 +371,7 @@ class _Newton:
     p: float
 
     def solve(self, replicates: NDArray[np.intp]) -> tuple[Array, NDArray[np.bool_]]:
-        """The minimisers (m, r), and which of them were found."""
+        """The minimizers (m, r), and which of them were found."""
         m, rank = len(replicates), self.T.shape[1]
         y, step, length = np.zeros((m, rank)), np.zeros((m, rank)), np.ones(m)
         loss, todo = np.full(m, np.inf), np.arange(m)
@@ -440,7 +440,7 @@ def _powers(
         base = np.maximum(size, least)
         curvature = drawn * (1.0 / np.sqrt(base) if p == 1.5 else base ** (p - 2.0))
         powers = curvature * size
-        below = size < least  # seldom, as powers take long
+        below = size < least  # rarely, as powers take long
         powers[below] = drawn[below] * size[below] ** (p - 1.0)
         out[part, 0] = (powers * size).sum(axis=1) / p
         out[part, 1 : 1 + d] = np.copysign(powers, R) @ Z

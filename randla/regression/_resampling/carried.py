@@ -1,7 +1,7 @@
-"""Coefficients that hang on one group of rows, which no resampling of groups tells.
+"""Coefficients that depend on one group of rows, about which no resampling of groups informs.
 
-Each replicate fits the mean of that group as all others do: its spread has nothing of the group's
-error.
+Each replicate fits the mean of that group as all others do: its spread does not include the error
+of the group.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from randla.regression._errors.errors import Errors
 
 
 def without_carried(errors: Errors, data: FittedData) -> Errors:
-    """Errors of a bootstrap of groups without those of coefficients that one group decides."""
+    """Errors of a bootstrap of groups without those of coefficients that one group determines."""
     if data.groups is None:
         return errors
     d, k = errors.degrees_of_freedom.shape

@@ -4,12 +4,12 @@ Fix coefficient j at c and fit the others to b - c a_j: the dual z(c) gives the 
 
     T(c) = a_j' z(c) / sqrt(tau (1 - tau) sum m_i â_i²),
 
-â being what least squares with weights w f leave of a_j by the other columns, f the densities of
-the rows at their quantiles, and m = w² (w for frequency weights). The interval holds all c with
-|T(c)| <= t. T is a decreasing step function of c: z(c) does not change until a row meets the fit,
-so that all of its steps are found one by one, each by one dual simplex step, from the vertex of the
-fit outwards; T is never asked for at a jump, where z(c) is not unique. The steps are kept, so that
-intervals of any level up to a limit need no data.
+where â is the residual of a_j after least squares on the other columns with weights w f, f the
+densities of the rows at their quantiles, and m = w² (w for frequency weights). The interval
+contains all c with |T(c)| <= t. T is a decreasing step function of c: z(c) does not change until a
+row reaches the fit, so that all of its steps are found one by one, each by one dual simplex step,
+from the vertex of the fit outward; T is never evaluated at a jump, where z(c) is not unique. The
+steps are stored, so that intervals of any level up to a limit need no data.
 
 Sources: Koenker, "Confidence intervals for regression quantiles", in Mandl and Huskova (eds.),
 Asymptotic Statistics (1994), 349-359 (parametric programming; interpolation between jumps); Koenker
@@ -35,23 +35,23 @@ from randla.regression._errors.options import InferenceWarning
 from randla.regression._kernels import vertex as kernels
 from randla.regression._resampling.vertex import APART, FittedRows, Near, Vertex, symmetric
 
-#: Jumps between two looks at fresh numbers, and looks after which a walk gives up.
+#: Jumps between two recomputations, and recomputations after which a walk gives up.
 _JUMPS, _LOOKS = 256, 2000
-#: Standard errors that a walk goes with the rows near its start, among more rows than these.
+#: Standard errors that a walk moves with the rows near its start, among more rows than these.
 _STRIDE, _MANY = 0.4, 500
-#: Changes of the dual values of the basis with S that are none, beside the largest.
+#: Changes of the dual values of the basis with S that count as zero, relative to the largest.
 _STILL = 1e-12
 _NOTE = "intervals by inverted rank tests; std err, t and P>|t| are those of kind 'robust'"
 #: A stride that may leave the band, and one whose basis is singular.
 _OUTSIDE, _LOST = -1, -2
-#: Rows are kept within this many times the t quantile, plus one, of standard errors; and how much
-#: wider that becomes where it is not enough.
+#: Rows are kept within this many times the t quantile, plus one, of standard errors; and the factor
+#: by which that is widened if it does not suffice.
 _MARGIN, _WIDER = 1.3, 2.0
-#: Densities are taken to be this fraction of their mean at least.
+#: Lower bound of densities, as a fraction of their mean.
 _LEAST_DENSITY = 1e-3
 #: Error probability, of all coefficients together, to which the steps are followed.
 _ERROR = 0.01
-#: Jumps this near are one, beside the move by which a typical row changes sides; and where rows
+#: Jumps this close are one, relative to the move by which a typical row changes sides; and if rows
 #: were moved apart.
 _SAME, _SAME_APART = 1e-13, 100.0 * APART
 
@@ -61,8 +61,8 @@ def rank_errors(
 ) -> Errors:
     """`robust` with the intervals of inverted rank tests.
 
-    x (d, k) in the units of the caller; density (n, k), that of each row at its quantile (the
-    default's f), or None for rows that are alike. Refuses what is not in memory.
+    x (d, k) in the user's units; density (n, k), that of each row at its quantile (the default's
+    f), or None for rows with equal densities. Refuses data that are not in memory.
     """
     if data.tall.lazy:
         raise ValueError("A must be in memory for kind='rank', got a Dask array")
@@ -70,7 +70,7 @@ def rank_errors(
     df = np.broadcast_to(robust.degrees_of_freedom, (d, k)).astype(float)
     error = _ERROR / max(d * k, 10)
     reach = t_of_tail(0.5 * error, df)
-    known = np.repeat(rows.told[:, None], k, axis=1)
+    known = np.repeat(rows.determined[:, None], k, axis=1)
     steps: dict[tuple[int, int], tuple[Steps, Steps]] = {}
     walks: list[tuple[int, int, _Walk]] = []
     for q, tau in enumerate(taus):
@@ -110,11 +110,11 @@ class Steps(NamedTuple):
     """A rank statistic on one side of a coefficient."""
 
     offsets: Array  # of the jumps from the coefficient
-    levels: Array  # |T| behind each jump
+    levels: Array  # |T| after each jump
     beyond: float  # the end for higher t: infinite where there are no further jumps
 
     def end(self, t: float) -> float:
-        """Where |T| passes t, interpolated between jumps as R does; an offset."""
+        """The offset at which |T| reaches t, interpolated between jumps as in R."""
         crossing = int(np.searchsorted(self.levels, t, side="right"))
         if crossing == len(self.levels):
             return self.beyond
@@ -140,7 +140,7 @@ class RankIntervals:
     error : float
         The least error probability of an interval.
     steps : dict
-        Those below and above coefficient j of fit q, by (j, q); none where an interval is NaN.
+        The steps below and above coefficient j of fit q, by (j, q); none if an interval is NaN.
     """
 
     x: Array
@@ -154,8 +154,8 @@ class RankIntervals:
         error = 1.0 - as_level(level)
         if error < self.error * (1.0 - 1e-9):
             raise ValueError(
-                f"level must be at most {1.0 - self.error:.6g} for kind='rank' (for each of the "
-                f"simultaneous intervals too), got {level:.6g}"
+                f"level must be at most {1.0 - self.error:.6g} for kind='rank' (also for each "
+                f"simultaneous interval), got {level:.6g}"
             )
         t = t_of_tail(0.5 * error, self.degrees_of_freedom)
         ends = np.full((2, *self.x.shape), np.nan)
@@ -200,7 +200,7 @@ class _Walk:
     reach: float  # up to where T is followed
 
     def steps(self, sign: int) -> Steps | None:
-        """The steps below (-1) or above (+1) the coefficient; None where they lose their way."""
+        """The steps below (-1) or above (+1) the coefficient; None if they are lost to rounding."""
         vertex, limit, band = self.vertex, _MARGIN * self.reach + 1.0, self.band
         while True:
             walker = _Walker(vertex, *band, limit, self.column, sign)
@@ -213,7 +213,7 @@ class _Walk:
             return None
         length = vertex.column_lengths[self.column]
         offsets = vertex.unit * (vertex.shift[self.column] + length * jumps[:, 0])
-        # Rows that meet the fit together make one jump.
+        # Rows that reach the fit together make one jump.
         same = (_SAME_APART if vertex.apart else _SAME) * vertex.typical_move(self.column)
         last = np.append(np.diff(jumps[:, 0]) * sign > same, True)
         levels = np.abs(jumps[last, 1]) / self.scale
@@ -258,7 +258,7 @@ class _Walker:
         return fixed, -self.sign * max(float(room[fixed]), 0.0)
 
     def follow(self, level: float) -> tuple[int, Array]:
-        """How it ended, and all jumps (m, 2) of delta with the S behind, up to a level of |S|."""
+        """How it ended, and all jumps (m, 2) of delta and S after them, up to a level of |S|."""
         found, status = [self.place[None].copy()], kernels.ENOUGH
         if abs(self.place[1]) >= level:
             return kernels.DONE, found[0]
@@ -279,7 +279,7 @@ class _Walker:
     def _stride(self, stride: float, level: float) -> tuple[int, Array]:
         """Jumps at vertices at most `stride` standard errors from the present one."""
         rows, fixed, basis = self.rows, self.fixed, self.basis
-        # Fresh numbers, without what rounding did on the way.
+        # Recomputed, without accumulated rounding errors.
         B, b = rows.rows(basis), rows.rhs.ravel()[basis]
         B[fixed], b[fixed] = self.t, self.place[0]
         try:

@@ -15,7 +15,7 @@ from randla.regression._errors.errors import NOT_DETERMINED, Errors
 from randla.regression._errors.options import InferenceOptions
 from randla.regression._kernels import resampling as kernels
 
-#: Squared part of a unit vector outside of the space of the rows, above which they do not tell it.
+#: Squared part of a unit vector outside the space of the rows, above which it is undetermined.
 _OUTSIDE = 1e-12
 _ALONE = "one row alone decides its coefficient, so that the spread of replicates misses its error"
 #: Rows with a leverage of 1 less this decide a coefficient alone.
@@ -30,7 +30,7 @@ class Weights:
     ----------
     keys : (n_replicates,) ndarray of uint64
     numbers : (n,) ndarray or Dask array of int64
-        Rows of one number have one factor.
+        Rows with the same number share a factor.
     copies : (n,) ndarray, Dask array or None
         Frequency weights: the factor is the mean over the copies of a row.
     """
@@ -47,7 +47,7 @@ class Weights:
         keys = hashes(draw_key(options.rng), options.n_replicates)
         if data.groups is not None:  # of copies of a row too
             return cls(keys, data.groups.codes, None)
-        numbers = data.live  # those of the caller
+        numbers = data.live  # the user's weights
         if numbers is None:
             numbers = np.arange(data.n)
         if data.tall.lazy:
@@ -89,19 +89,19 @@ class NullSpace:
     ----------
     basis : (d, d - rank) ndarray
         Orthonormal.
-    told : (d,) ndarray of bool
+    determined : (d,) ndarray of bool
         Which coefficients are functions of X y.
     alone : (d,) ndarray of bool or None
-        Which coefficients a single row decides, so that it follows all errors of that row.
+        Which coefficients a single row determines, so that it follows all errors of that row.
     """
 
     basis: Array
-    told: NDArray[np.bool_]
+    determined: NDArray[np.bool_]
     alone: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, V: Array, scale: Array) -> NullSpace:
-        """From orthonormal V for columns of size one, which `scale` makes of those of X."""
+        """From orthonormal V for columns of size one, obtained from those of X by `scale`."""
         return cls(
             np.asarray(np.linalg.qr(scale[:, None] * V)[0], np.float64),
             np.square(V).sum(axis=1) <= _OUTSIDE,
@@ -115,10 +115,10 @@ def decided_alone(T: Array, Q: Array) -> NDArray[np.bool_]:
 
 
 def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
-    """Errors from how far replicates (m, d, k) moved from x, in units of the scaled problem."""
+    """Errors from the moves of replicates (m, d, k) from x, in units of the scaled problem."""
     (m, d, k), rank = moves.shape, len(x) - null.basis.shape[1]
     by, free = "rows", data.n_rows - rank
-    if data.groups is not None:  # two of them at least
+    if data.groups is not None:  # at least two of them
         by, free = "groups", data.groups.n_groups - 1
     if free < 1:
         raise ValueError(
@@ -126,11 +126,11 @@ def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
             f"got {data.n_rows} rows"
         )
     flat = moves.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
-    centred = flat - flat.mean(axis=0)
-    covariance = complete = centred.T @ centred / (m - 1)
-    reasons = dict.fromkeys(np.flatnonzero(~null.told).tolist(), NOT_DETERMINED)
+    centered = flat - flat.mean(axis=0)
+    covariance = complete = centered.T @ centered / (m - 1)
+    reasons = dict.fromkeys(np.flatnonzero(~null.determined).tolist(), NOT_DETERMINED)
     if null.alone is not None:
-        reasons |= dict.fromkeys(np.flatnonzero(null.told & null.alone).tolist(), _ALONE)
+        reasons |= dict.fromkeys(np.flatnonzero(null.determined & null.alone).tolist(), _ALONE)
     if reasons:
         lost = (np.array(list(reasons)) + d * np.arange(k)[:, None]).ravel()
         covariance = complete.copy()

@@ -1,7 +1,7 @@
 """The optimal vertex of a quantile fit, and the rows near it that may change sides.
 
 Rank tests and resampled fits move a fit by a few standard errors. Rows farther away keep their
-side, so that of them only the sum of z a matters, z being tau or tau - 1.
+side, so that only their sum of z a matters, z being tau or tau - 1.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from randla.regression._panels.cholesky import Cholesky
 from randla.regression._panels.weighted_data import Conditioned, WeightedData, condition
 from randla.regression._resampling.resampling import ALONE, NullSpace, decided_alone
 
-#: Residuals below this fraction of their mean count as zero; where more rows than d have such ones
+#: Residuals below this fraction of their mean count as zero; if more than d rows have such ones,
 #: they are moved apart by random multiples of `APART`.
 _TIE, APART = 1e-11, 1e-9
 #: Pivots to the optimum, for each column, after which a solve gives up; and its attempts.
 _MOST, _ATTEMPTS = 100, 4
-#: Rows for each column that tell the density near the fit, at least.
+#: Minimum number of rows, for each column, to estimate the density near the fit.
 _IN_WINDOW = 10
-#: Least width of a window, beside the mean residual.
+#: Least width of a window, relative to the mean residual.
 _LEAST_WIDTH = 0.02
-#: Share of the average density that every row is taken to have.
+#: Minimum density of every row, as a fraction of the average density.
 _LEAST_DENSITY = 0.05
 
 
@@ -63,12 +63,12 @@ class FittedRows:
         )
 
     @property
-    def told(self) -> NDArray[np.bool_]:
+    def determined(self) -> NDArray[np.bool_]:
         """Which coefficients are functions of A x."""
-        return NullSpace.of(self.null, np.ones(self.data.d)).told
+        return NullSpace.of(self.null, np.ones(self.data.d)).determined
 
     def decided_alone(self, repeats: bool) -> NDArray[np.bool_]:
-        """Which coefficients a single row decides; frequencies above 1 are several rows."""
+        """Which coefficients a single row determines; frequencies above 1 are several rows."""
         panels, T = self.conditioned.panels, self.conditioned.scaled_transform
         whitener = self.conditioned.factor.whitener()
         leverage = np.square(panels.norms(whitener).ravel()[: panels.n])
@@ -162,7 +162,7 @@ class Near:
     ) -> tuple[NDArray[np.intp], Array, Array] | None:
         """Basis, y and inverse of the optimum of rows with weights (K, PANEL), from another basis.
 
-        None if it is not reached. It is accepted when fresh numbers ask for no pivot.
+        None if it is not reached. It is accepted if recomputed numbers require no pivot.
         """
         rows, basis = self.rows, basis.astype(np.int64)
         step, order = np.zeros((2, *rows.rhs.shape)), np.empty(rows.rhs.size, np.int64)
@@ -188,7 +188,7 @@ class Vertex:
     """The optimal vertex of a fit: its basis, y there, and the inverse of the basis."""
 
     source: FittedRows
-    rows: Panels  # the right-hand side are residuals of the fit
+    rows: Panels  # the right-hand side is the residuals of the fit
     tau: float
     unit: float
     basis: NDArray[np.intp]
@@ -197,7 +197,7 @@ class Vertex:
     apart: bool  # whether rows were moved apart
 
     def __post_init__(self) -> None:
-        """Residuals from the vertex, and a rough covariance that tells how far a fit may move."""
+        """Residuals from the vertex, and a rough covariance of the moves of a fit."""
         rows, tau = self.rows, self.tau
         self.rows = replace_rhs(rows, rows.residuals(self.y))
         self.rows.rhs.ravel()[self.basis] = 0.0
@@ -240,13 +240,13 @@ class Vertex:
         return np.asarray(T / np.where(lengths > 0.0, lengths, 1.0)[:, None])
 
     def typical_move(self, column: int) -> float:
-        """By how much t'y of a column changes where the fit of a row does by a mean residual."""
+        """The change of t'y of a column if the fit of a row changes by a mean residual."""
         rows, t = self.rows, self.directions[column]
         length = float(np.sqrt(t @ symmetric(rows.gram()) @ t / rows.n))
         return float(np.abs(rows.rhs).sum()) / rows.n / length
 
     def near(self, limit: float) -> tuple[Near, NDArray[np.intp]]:
-        """The rows at most `limit` standard errors away, and their numbers."""
+        """The rows at most `limit` standard errors away, and their indices."""
         rows, n = self.rows, self.rows.n
         far = np.abs(rows.rhs) > limit * self.lengths
         far.ravel()[self.basis] = False

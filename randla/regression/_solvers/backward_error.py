@@ -37,11 +37,11 @@ def measure_backward_error(rows: ScaledProblem, solution: Solution) -> float:
 def columnwise_backward_error(R: Array, g: Array, Y: Array, squares: Array) -> float:
     r"""The largest columnwise backward error of the columns of Y.
 
-    The least :math:`\eta` for which changes :math:`|E_j|_2 \le \eta |A_j|_2` of the columns of A
-    make a y the exact solution, to a small factor. Let the columns of A, and of its factor R, have
+    The least :math:`\eta`, up to a small factor, for which changes :math:`|E_j|_2 \le \eta |A_j|_2`
+    of the columns of A make a y the exact solution. Let the columns of A, and of its factor R, have
     norm 1. To first order E must satisfy :math:`A^T E y - E^T r = g`, where
-    :math:`|E y|_2 \le \eta |y|_1` and :math:`|E_j^T r| \le \eta |r|_2`. The least squares of
-    both, each over its bound, give as in the formula of Karlson and Walden
+    :math:`|E y|_2 \le \eta |y|_1` and :math:`|E_j^T r| \le \eta |r|_2`. The least squares of both,
+    each over its bound, give as in the formula of Karlson and Walden
 
     .. math:: \eta = |(R^T R + \omega^2 I)^{-1/2} g|_2 / |y|_1, \qquad \omega = |r|_2 / |y|_1 .
 

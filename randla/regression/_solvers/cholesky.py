@@ -1,9 +1,9 @@
-r"""Least squares by Cholesky factorisation of a Gram matrix with refinement, plain and sketched.
+r"""Least squares by Cholesky factorization of a Gram matrix with refinement, plain and sketched.
 
 Plain: R comes from the Gram matrix of :math:`AD`, D the inverse norms of the columns. A step of
-refinement reduces the error to about EPS cond(AD)^2 of it, so this is for condition numbers up to
-some 1e7. Where they are small the Gram matrix is made in float32, in half the time, for a few more
-steps.
+refinement multiplies the error by about EPS cond(AD)^2, so this is for condition numbers up to
+about 1e7. If they are small the Gram matrix is computed in float32, in half the time, at the price
+of a few more steps.
 
 Sketched: :math:`R_0` from a QR of a sketch makes :math:`Y = A D R_0^{-1}` nearly orthonormal; then
 L from the Gram matrix of Y, and :math:`R = L^T R_0`, for any condition number of A. The first
@@ -31,7 +31,7 @@ from randla.regression._solvers.rank import has_lost_rank
 from randla.regression._solvers.refinement import Solution, refine
 from randla.regression._solvers.sketched_factor import DrawFactor, SketchedFactor
 
-#: Condition number of AD up to which refinement of plain Cholesky pays.
+#: Condition number of AD up to which refinement of plain Cholesky pays off.
 CHOLESKY_LIMIT = 3e7
 #: Columns from which a Gram matrix in float32 and further refinement beat one in float64.
 SINGLE_FROM = 64
@@ -45,8 +45,8 @@ def solve_by_cholesky(
 ) -> Solution | None:
     """Scaled Cholesky with refinement; None where the condition number is too large for it.
 
-    With `forced` whatever the condition number is; None only if the factorisation breaks down.
-    With `single` the Gram matrix is made in float32, which refinement makes up for.
+    With `forced` for any condition number; None only if the factorization breaks down. With
+    `single` the Gram matrix is computed in float32, for which refinement compensates.
     """
     G, C = rows.gram(single=single)  # A'A, A'B
     norms = np.sqrt(G.diagonal())
@@ -69,7 +69,7 @@ def solve_by_cholesky(
     P = TriangularPreconditioner(R, contraction=min(10.0 * unit * condition**2, 1.0))
     Y = P.forward(P.adjoint(D[:, None] * C))  # R^-1 R^-T D A'B
     solution = refine(rows, P, exponents, Y, method="cholesky", rank=rows.d)
-    if P.contraction >= 1.0:  # R is too far from A for its estimate of the error to be trusted
+    if P.contraction >= 1.0:  # R is too far from A for a reliable error estimate
         solution = replace(solution, converged=False)
     return solution if solution.converged or forced else None
 
@@ -111,8 +111,9 @@ def solve_by_sketched_cholesky(
 def single_limit(d: int) -> float:
     """Condition number of AD up to which a Gram matrix in float32 saves time.
 
-    A step of refinement then reduces the error by some 1e-6 cond(AD)^2 only. What it saves is worth
-    more steps the more columns there are (measured: 3 at d = 64, 5 at 200, 20 at 1000).
+    A step of refinement then reduces the error by a factor of only about 1e-6 cond(AD)^2. The
+    saving is worth more steps the more columns there are (measured: 3 at d = 64, 5 at 200, 20 at
+    1000).
     """
     return min(float(d), 300.0) if d >= SINGLE_FROM else 0.0
 
@@ -125,12 +126,12 @@ def fit_single(norms: Array) -> bool:
 class SampleOfRows(NamedTuple):
     """Estimates from a sample of rows, to choose a method; correctness does not depend on them."""
 
-    condition: float  # with scaled columns, inf if numerically singular; nan if not known
+    condition: float  # with scaled columns, inf if numerically singular; nan if unknown
     fits_single: bool  # whether the columns have norms that float32 can square
 
 
 def look_at_sample(rows: ScaledProblem) -> SampleOfRows:
-    """Estimate from a sample of rows how plain Cholesky would fare, to save a pass over all."""
+    """Predict from a sample of rows whether plain Cholesky succeeds, to save a pass over all."""
     n_sample = 2 * rows.d
     if rows.n < 16 * n_sample:
         return SampleOfRows(math.nan, False)

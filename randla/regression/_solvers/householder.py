@@ -37,7 +37,7 @@ _LOAD_ROWS = 4096
 _BLOCK_ROWS = 128
 #: Reciprocal condition number, with the rows of a ridge, below which A is also factored alone.
 _RIDGE_COUNTS = 1e-5
-#: Where the share of A in the norm of a column with its ridge is smaller, the solution is refined.
+#: If the fraction of A in the norm of a column with its ridge is smaller, the solution is refined.
 _SMALL_SHARE = 1e-6
 
 
@@ -54,14 +54,14 @@ def solve_by_lapack(rows: ScaledProblem, rcond: float | None) -> Solution:
 def _solve_tall(rows: ScaledProblem, rcond: float | None) -> Solution:
     n, d = rows.n, rows.d
     R, QtB, squares = _triangular(_load_with_rhs(rows, None), d)
-    # Of full rank in the columns as they are: no need to scale them.
+    # Full rank in the unscaled columns: no need to scale them.
     if rcond is None and 1e-130 < abs(R[0, 0]) < 1e130 and is_clearly_regular(R, (n, d), None):
         Y = lapack.dtrtrs(R, QtB)[0]
         return Solution(Y, None, TriangularPreconditioner(R), d, squares)
     scaled, exponents = scaled_columns(rows, np.triu(R))
     if n > 2 * _BLOCK_ROWS and not is_clearly_regular(scaled, (n, d), rcond):
         # Rounding errors of long columns with few distinct entries add up: up to 20 EPS at 2500
-        # rows, which would count as rank. Those of a block stay below 3 EPS.
+        # rows, which would count as rank. In a block they stay below 3 EPS.
         R, QtB, squares = _triangular(_reduced(_load_with_rhs(rows, None)), d)
         scaled, exponents = scaled_columns(rows, np.triu(R))
     return _solve_scaled(rows, scaled, QtB, squares, exponents, rcond)
@@ -81,7 +81,7 @@ def _load_with_rhs(rows: ScaledProblem, root_ridge: Array | None) -> Array:
 
 
 def _reduced(F: Array) -> Array:
-    """A shorter matrix with the same F'F, from QR factorisations of blocks of rows."""
+    """A shorter matrix with the same F'F, from QR factorizations of blocks of rows."""
     width = F.shape[1]
     m = max(_BLOCK_ROWS, 4 * width)
     while len(F) > 2 * m:
@@ -136,20 +136,20 @@ def _solve_with_ridge(rows: ScaledProblem, rcond: float | None) -> Solution:
         if solution is not None:
             return solution
     R, QtB, squares = _triangular(_load_with_rhs(rows, root_ridge), d)
-    # The ridge is small beside A in each column, and the whole well-conditioned: one solve will do.
+    # The ridge is small compared with A in each column, and A well-conditioned: one solve suffices.
     is_small = (np.abs(R.diagonal()) > (1.0 + _SMALL_SHARE) * root_ridge).all()
     is_plain = is_small and rcond is None and 1e-130 < abs(R[0, 0]) < 1e130
     if is_plain and lapack.dtrcon(R)[0] > _RIDGE_COUNTS:
         Y = lapack.dtrtrs(R, QtB)[0]
         return Solution(Y, None, TriangularPreconditioner(R), d, squares)
     R, exponents = scaled_columns(rows, np.triu(R))
-    dependent = None  # the solution if columns depend on one another and the ridge decides
+    dependent = None  # the solution if columns depend on each other and the ridge decides
     if rcond is None and lapack.dtrcon(R)[0] < _RIDGE_COUNTS:
         dependent = _solve_dependent_with_ridge(rows)
     solution = _solve_scaled(rows, R, QtB, squares, exponents, rcond)
     is_large = np.ldexp(root_ridge, exponents) > (1.0 - _SMALL_SHARE) * column_norms(R)
     if solution.rank == d and is_large.any():
-        # Q'b has lost digits to the rows of the ridge, which A'(b - A x) has not.
+        # Q'b has lost digits to the rows of the ridge, but A'(b - A x) has not.
         P, D = solution.preconditioner, np.ldexp(1.0, exponents)[:, None]
         assert P is not None
         g, squares = rows.residual(D * solution.Y)
@@ -160,7 +160,7 @@ def _solve_with_ridge(rows: ScaledProblem, rcond: float | None) -> Solution:
         return solution
     assert dependent.exponents is not None
     assert solution.exponents is not None
-    # Of the two solutions that with the smaller sum, column by column.
+    # The solution with the smaller sum of squares, column by column.
     Y = np.ldexp(solution.Y, (solution.exponents - dependent.exponents)[:, None])
     _, squares = rows.residual(np.ldexp(solution.Y, solution.exponents[:, None]))
     Y, squares = _better(dependent.Y, dependent.squares, Y, squares)
@@ -170,8 +170,9 @@ def _solve_with_ridge(rows: ScaledProblem, rcond: float | None) -> Solution:
 def _solve_dependent_with_ridge(rows: ScaledProblem) -> Solution | None:
     r"""Solve for dependent columns, from a QR of A without the ridge; None if there are none.
 
-    A ridge that is small beside dependent columns decides how they share their coefficients, but
-    only by digits that a QR of all rows together would lose. With the f of `Dependence` it is
+    A ridge that is small compared with dependent columns determines how they share their
+    coefficients, but only by digits that a QR of all rows together would lose. With the f of
+    `Dependence` it is
 
     .. math:: \min_f |A_S f - b|^2 + \lambda |(I + B B^T)^{-1/2} D_S f|^2,
 
@@ -197,7 +198,7 @@ def _solve_dependent_with_ridge(rows: ScaledProblem) -> Solution | None:
     is_large = column_norms(R)[:, None] < _SMALL_SHARE**0.5 * diagonal
     right = np.vstack([QtB, np.zeros((len(S), k))])
     best = None
-    for negligible in (NEGLIGIBLE, LESS_NEGLIGIBLE):  # what is a rounding error shows in the sum
+    for negligible in (NEGLIGIBLE, LESS_NEGLIGIBLE):  # a rounding error shows in the sum
         B = dependence.ratios(negligible)
         C = lapack.dpotrf(np.eye(len(S)) + B @ B.T, lower=1, clean=1)[0]  # C C' = I + B B'
         A_S = np.vstack([R[:, S], lapack.dtrtrs(C, np.diag(diagonal[S, 0]), lower=1)[0]])
@@ -206,7 +207,7 @@ def _solve_dependent_with_ridge(rows: ScaledProblem) -> Solution | None:
         Y = np.zeros((d, k))
         Y[S] = np.ldexp(lapack.dtrtrs(R_S, Z_S)[0], scale[:, None])
         Y = dependence.shortest(Y)
-        if is_large.any():  # beside others such columns lose digits, but here g is almost ridge x
+        if is_large.any():  # next to others such columns lose digits, but here g is almost ridge x
             for _ in range(2):
                 g, _ = rows.residual(D * Y)
                 Y = Y + np.where(is_large, D * g / diagonal / diagonal, 0.0)
@@ -225,7 +226,7 @@ def _better(Y: Array, squares: Array, Z: Array, others: Array) -> tuple[Array, A
 
 def _solve_wide(rows: ScaledProblem, rcond: float | None) -> Solution:
     """Fewer rows than columns: the shortest solution, from a QR of A' or an SVD."""
-    if rows.exponents is None:  # else the shortest solution of the scaled problem is another one
+    if rows.exponents is None:  # else the shortest solution of the scaled problem differs
         solution = _solve_by_rows(rows, rcond)
         if solution is not None:
             return solution

@@ -4,7 +4,7 @@ r"""Least squares with a Kronecker product, which is never formed.
 
 A right-hand side is a matrix Z (n1, n2), row by row, and the solution of minimum norm is
 :math:`X = A_1^+ Z (A_2^+)^T`: two small problems with many right-hand sides. With a ridge the
-singular vectors of both factors diagonalise the problem,
+singular vectors of both factors diagonalize the problem,
 :math:`X = V_1 \big(\Sigma \circ (U_1^T Z U_2)\big) V_2^T` with
 :math:`\Sigma_{ij} = s_i t_j / (s_i^2 t_j^2 + \lambda)`. The answer is refined on its residual.
 """

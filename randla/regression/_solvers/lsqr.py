@@ -1,8 +1,8 @@
 """LSQR for several right-hand sides, with restarts.
 
-With a sketched preconditioner a run takes some tens of steps, whatever the condition number of A.
-One run stops at a larger backward error than a direct method; refinement by further runs, and at
-last by Polyak's iteration, removes that.
+With a sketched preconditioner a run takes a few tens of steps, for any condition number of A. One
+run stops at a larger backward error than a direct method; refinement by further runs, and finally
+by Polyak's iteration, removes the difference.
 
 Sources: Paige and Saunders, "LSQR: an algorithm for sparse linear equations and sparse least
 squares", ACM Trans. Math. Softw. 8 (1982), 43-71; Avron, Maymounkov and Toledo, "Blendenpik:
@@ -33,7 +33,7 @@ Product = Callable[[Array], Array]
 _TOLERANCE = 1e-8
 _MAX_PRECONDITIONED_STEPS = 200
 _POWER_STEPS = 6
-#: Norms of columns within this power of two of one another count as of one scale.
+#: Norms of columns within this power of two of each other count as of one scale.
 _SAME_SCALE = 16
 
 
@@ -50,8 +50,8 @@ def lsqr(
     Stops when ``|A'(R - A Z)|`` is below `enough` (k,) or below EPS times ``|A| |R - A Z|`` in
     every column. `tell` is called with the number of the step.
     """
-    U, beta = _normalised(R)  # beta_1 u_1 = b
-    V, alpha = _normalised(transposed(U))  # alpha_1 v_1 = A'u_1
+    U, beta = _normalized(R)  # beta_1 u_1 = b
+    V, alpha = _normalized(transposed(U))  # alpha_1 v_1 = A'u_1
     Z, W = np.zeros_like(V), V.copy()
     rho_bar, phi_bar = alpha.copy(), beta.copy()
     squared_norm = alpha**2  # of A in the Frobenius norm, from below
@@ -61,9 +61,9 @@ def lsqr(
         small = gradient <= np.maximum(enough, EPS * np.sqrt(squared_norm) * phi_bar)
         if small.all():
             break
-        # Golub-Kahan bidiagonalisation: beta u = A v - alpha u, alpha v = A'u - beta v.
-        U, beta = _normalised(times(V) - alpha * U)
-        V, new_alpha = _normalised(transposed(U) - beta * V)
+        # Golub-Kahan bidiagonalization: beta u = A v - alpha u, alpha v = A'u - beta v.
+        U, beta = _normalized(times(V) - alpha * U)
+        V, new_alpha = _normalized(transposed(U) - beta * V)
         # A plane rotation removes beta from the bidiagonal matrix (section 4 of the paper).
         rho = np.hypot(rho_bar, beta)
         safe = np.where(rho > 0.0, rho, 1.0)
@@ -78,7 +78,7 @@ def lsqr(
     return Z, n_steps
 
 
-def _normalised(X: Array) -> tuple[Array, Array]:
+def _normalized(X: Array) -> tuple[Array, Array]:
     norm = column_norms(X)
     return X / np.where(norm > 0.0, norm, 1.0), norm
 
@@ -130,7 +130,7 @@ class Unpreconditioned(Preconditioner):
         rng, D = np.random.default_rng(0), np.ldexp(1.0, exponents)[:, None]
         v = rng.standard_normal((rows.d, 1))
         for _ in range(_POWER_STEPS):
-            v, norm = _normalised(D * rows.normal_product(D * v))
+            v, norm = _normalized(D * rows.normal_product(D * v))
         self.top = float(np.sqrt(norm[0]))
 
     def matrix(self) -> Array:
@@ -188,8 +188,8 @@ def solve_by_plain_lsqr(
 ) -> Solution:
     """LSQR without a preconditioner, where a triangular factor would cost too much.
 
-    Started at zero, it tends to the solution of minimum norm in the scaled columns. The rank stays
-    unknown.
+    Started at zero, it tends to the solution of minimum norm in the scaled columns. The rank is
+    not determined.
     """
     P, max_steps = Unpreconditioned(rows, exponents), 4 * min(rows.n, rows.d) + 100
     runs = LsqrSteps(rows, P, exponents, max_steps, total_steps)

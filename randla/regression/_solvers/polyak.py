@@ -31,7 +31,7 @@ class HeavyBall:
     """Steps of refinement that solve with ``Y'Y``, Y = A P, by Polyak's iteration.
 
     The singular values of Y lie within [1/(1 + eta), 1/(1 - eta)], eta near sqrt(d/m), so that the
-    error falls by eta a step. The residual is computed anew each time: conjugate gradients update
+    error falls by eta a step. The residual is recomputed in each step: conjugate gradients update
     it, drift, and stall at condition numbers from 1e12 on (measured).
     """
 

@@ -21,7 +21,7 @@ from randla.regression._solvers.rank import Spectrum, column_norms, top_singular
 
 
 class Preconditioner(ABC):
-    r"""What refinement needs from a factor R of a matrix A with scaled columns.
+    r"""The interface that refinement needs of a factor R of a matrix A with scaled columns.
 
     P is a matrix (d, r) with A P nearly orthonormal. The estimate of the backward error is that of
     Karlson and Walden, "Estimation of optimal backward perturbation bounds for the linear least
@@ -75,7 +75,7 @@ class Preconditioner(ABC):
             error = np.fmin(bound, residual) / (norm * top)
         error[norm == 0.0] = math.inf
         error[gradient == 0.0] = 0.0
-        least = gradient / (np.hypot(top, omega) * norm * top)  # what the formula is at least
+        least = gradient / (np.hypot(top, omega) * norm * top)  # a lower bound of the formula
         rough = np.flatnonzero((error > EPS) & (error < math.inf) & (least < 2.0 * decide_at))
         if len(rough):
             sharp = self._shrunk_norms(g[:, rough], omega[rough]) / (norm[rough] * top)

@@ -21,16 +21,16 @@ from randla._typing import Array
 Exponents = NDArray[np.int64]
 
 #: Singular values of an exactly deficient, scaled matrix come out below 5 EPS (measured up to
-#: 8000 x 700, from Householder QR and from sketches, also for centred indicator columns; long
+#: 8000 x 700, from Householder QR and from sketches, also for centered indicator columns; long
 #: columns of few distinct entries need a QR by blocks of rows).
 NOISE = 10.0
-#: A ratio of neighbours that separates rounding errors of the data from an ill-conditioned matrix.
+#: A ratio of neighbors that separates rounding errors of the data from an ill-conditioned matrix.
 _GAP = 1e8
-#: The shortest of many solutions. Columns whose scales differ by less than 2^8 are taken together;
-#: what is left of a column is clear of others above the first of these numbers; the others end the
+#: The shortest of many solutions. Columns with scales within a factor 2^8 are treated together;
+#: a column is independent if its remainder is above the first of these numbers; the others end the
 #: search.
 _CLASS_WIDTH, _CLEAR = 8, (1e-4, 1e-8, 0.0)
-#: Entries of K that are taken for rounding errors; in an ill-conditioned A they are larger.
+#: Entries of K that count as rounding errors; in an ill-conditioned A they are larger.
 NEGLIGIBLE, LESS_NEGLIGIBLE = 2.0**-42, 1e-5
 #: The largest power of two in B; the error of an image; and how much larger than the image the
 #: coefficients may become in scaled columns, which costs as many of its digits.
@@ -50,9 +50,9 @@ def numerical_rank(s: NDArray[Any], shape: tuple[int, int], rcond: float | None)
     """How many of the descending singular values `s` of a scaled matrix of `shape` count.
 
     With `rcond` those above ``rcond * s[0]``. Without, those above the rounding errors of the
-    factorisation, about 10 EPS. NumPy drops all below ``max(shape) * EPS``, which for tall
-    matrices includes directions that double precision resolves, and so gives up backward
-    stability. Here such directions are dropped only if a gap of 1e8 sets them apart as rounding
+    factorization, about 10 EPS. NumPy drops all below ``max(shape) * EPS``, which for tall matrices
+    includes directions that double precision resolves, so that backward stability is lost. Here
+    such directions are dropped only if a gap of 1e8 separates them as rounding errors of the data.
     errors of the data.
     """
     if s.size == 0 or s[0] == 0.0:
@@ -104,7 +104,7 @@ def column_norms(X: NDArray[Any]) -> Array:
 
 
 def top_singular_value(R: Array) -> float:
-    """Spectral norm, from below by at most some percent (a few d^2)."""
+    """Spectral norm, from below by at most a few percent (a few d^2)."""
     v = R[int(np.argmax(np.abs(R).sum(axis=1)))] if R.size else np.zeros(0)
     return power_iteration(lambda v: R.T @ (R @ v), v, 6)
 
@@ -117,8 +117,8 @@ class Dependence:
 
     .. math:: x_S = D_S f - B x_T, \quad B = D_S K D_T^{-1}, \quad D = 2^e,
 
-    and the shortest has :math:`|x|^2 = (D_S f)^T (I + B B^T)^{-1} D_S f`. In S are columns of
-    large scale where there is a choice: so the entries of B stay moderate. Entries of K that are
+    and the shortest has :math:`|x|^2 = (D_S f)^T (I + B B^T)^{-1} D_S f`. S has columns of large
+    scale where there is a choice, so that the entries of B stay moderate. Entries of K that are
     rounding errors count as zero, as the scales would magnify them without bound.
     """
 
@@ -129,7 +129,7 @@ class Dependence:
         self.S, self.T, self.K = _independent_columns(self.V, exponents)
 
     def ratios(self, negligible: float) -> Array:
-        """B, with entries of K below `negligible` taken for zero."""
+        """B, with entries of K below `negligible` set to zero."""
         K = np.where(np.abs(self.K) < negligible, 0.0, self.K)
         powers = self.exponents[self.S][:, None] - self.exponents[self.T]
         return np.ldexp(K, np.minimum(powers, _MAX_RATIO))
@@ -145,7 +145,7 @@ class Dependence:
         X, length = Y, np.full(Y.shape[1], np.inf)
 
         def consider(Z: Array) -> NDArray[np.bool_]:
-            """Take the columns of Z that are right, and shorter by more than rounding."""
+            """Take the columns of Z that are correct, and shorter by more than rounding."""
             nonlocal X, length
             norm, new_length = column_norms(Z), column_norms(np.ldexp(Z, shift[:, None]))
             right = (column_norms(self.V.T @ (Y - Z)) <= _SAME_IMAGE * norm) & (norm <= limit)
@@ -153,8 +153,8 @@ class Dependence:
             X, length = np.where(better, Z, X), np.where(better, new_length, length)
             return right
 
-        # Rounding errors in K are either magnified, or true entries are dropped: try both, and take
-        # the shortest whose image is right.
+        # Either rounding errors in K are magnified, or true entries are dropped: try both, and take
+        # the shortest with the correct image.
         for negligible in (NEGLIGIBLE, LESS_NEGLIGIBLE):
             B, Df = self.ratios(negligible), np.ldexp(f, to_S)
             # The shortest of all x_S = D_S f - B x_T: normal equations of the smaller size.
@@ -167,7 +167,7 @@ class Dependence:
             Z = np.empty_like(Y)
             Z[S], Z[T] = np.ldexp(x_S, -to_S), np.ldexp(x_T, -to_T)
             settled = consider(Z)
-            Z[S] = f - self.K @ Z[T]  # right even where entries were dropped
+            Z[S] = f - self.K @ Z[T]  # correct even if entries were dropped
             settled |= consider(Z)
             if settled.all():
                 break
@@ -186,9 +186,9 @@ def minimum_norm(Y: Array, spectrum: Spectrum, exponents: Exponents) -> Array:
 def _independent_columns(V: Array, exponents: Exponents) -> tuple[Exponents, Exponents, Array]:
     """Indices S of r rows of V (d, r) that span all, T of the others, and K with V_T' = V_S' K.
 
-    A QR with column pivoting of V', one class of scales after the other, those of the largest
-    columns (smallest exponents) first. What remains of a row must be clear of the span of those
-    chosen before, else it waits for another pass.
+    A QR with column pivoting of V', one class of scales after the other, starting with the largest
+    columns (smallest exponents). The remainder of a row must be clear of the span of those chosen
+    before, else it waits for another pass.
     """
     r = V.shape[1]
     M = np.asfortranarray(V.T)
@@ -204,7 +204,7 @@ def _independent_columns(V: Array, exponents: Exponents) -> tuple[Exponents, Exp
             factor, order, tau, _, _ = lapack.dgeqp3(
                 M[k:, block] * weights, lwork=3 * len(block) + 64
             )
-            # Diagonal entries of R: what remains of a row beside those chosen before it.
+            # Diagonal entries of R: the remainder of a row after those chosen before it.
             clear = np.abs(factor.diagonal()) > threshold * weights[order - 1][: r - k]
             n_new = len(clear) if clear.all() else int(np.argmin(clear))
             new = block[order[:n_new] - 1]

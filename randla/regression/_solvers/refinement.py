@@ -1,11 +1,11 @@
-r"""Iterative refinement to full double precision, which all methods but LAPACK's share.
+r"""Iterative refinement to full double precision, shared by all methods except LAPACK's.
 
 With a factor R of the scaled matrix :math:`AD`, or a solver with one,
 
 .. math:: x \leftarrow x + D R^{-1} R^{-T} D A^T (b - A x)
 
-is repeated until an estimate of the backward error is at rounding level. The residual is computed
-anew in each pass, from A itself: that makes the result backward stable, however rough R is.
+is repeated until an estimate of the backward error is at rounding level. The residual is recomputed
+in each pass, from A itself: this makes the result backward stable, however rough R is.
 
 Source: Epperly, Meier and Nakatsukasa, "Fast randomized least-squares solvers can be just as
 accurate and stable as classical direct solvers", Comm. Pure Appl. Math. 79 (2026),
@@ -25,7 +25,7 @@ from randla._typing import Array
 from randla.regression._solvers.preconditioner import Preconditioner
 from randla.regression._solvers.rank import Exponents, column_norms
 
-#: A solution counts as refined at this backward error; good enough is four times as much.
+#: A solution counts as refined at this backward error, and as acceptable at four times as much.
 _TARGET, ENOUGH = EPS, 4.0 * EPS
 _MAX_REFINEMENTS = 10
 #: Rounding errors of P'g over EPS cond(R) |r| / sqrt(n), with a margin of three (measured from
@@ -41,7 +41,7 @@ Step = Callable[[Array, Array, Array], tuple[Array, Array]]
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A solution of the scaled problem, ``2^exponents Y``, and how it came about."""
+    """A solution of the scaled problem, ``2^exponents Y``, and how it was computed."""
 
     Y: Array  # (d, k)
     exponents: Exponents | None  # (d,)
@@ -67,7 +67,7 @@ def refine(
 ) -> Solution:
     """Refine Y = x / 2^exponents by steps with the preconditioner, or by iterative ones (`step`).
 
-    Each pass measures the backward error of Y, after which the step that improves Y is free. At
+    Each pass measures the backward error of Y; the step that improves Y then costs nothing. At
     least `min_steps` are taken.
     """
     P, step = preconditioner, step or preconditioner.step
@@ -102,8 +102,8 @@ def refine(
             return solution(Y, np.maximum(squares - decrease, 0.0), max(predicted, 0.5 * EPS))
         last_error, last_distance = error, distance
     if error <= _TARGET:
-        # A small backward error says little on directions of small singular values. Where the
-        # gradient stands out of its rounding errors, the step makes the forward error small.
+        # A small backward error implies little for directions of small singular values. Where the
+        # gradient exceeds its rounding errors, the step makes the forward error small.
         signal = distances > _NOISE * EPS * P.condition * np.sqrt(squares / rows.n)
         if signal.any():
             change, decrease = step(Ptg, 0.0 * distances, Y)

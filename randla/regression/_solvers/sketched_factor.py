@@ -1,8 +1,8 @@
 r"""A preconditioner from a sketch.
 
 With R from a QR of :math:`SAD`, the matrix :math:`A D R^{-1}` has a condition number near
-:math:`(1 + \eta)/(1 - \eta)`, :math:`\eta = \sqrt{d/m}`, whatever that of A (Rokhlin and Tygert,
-PNAS 105, 2008).
+:math:`(1 + \eta)/(1 - \eta)`, :math:`\eta = \sqrt{d/m}`, for any condition number of A (Rokhlin and
+Tygert, PNAS 105, 2008).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class SketchedFactor:
         return self.R.shape[1] if self.spectrum is None else self.spectrum.rank
 
     def distortion(self) -> float:
-        """Eta: singular values of A P lie within 1/(1 + eta) and 1/(1 - eta), with some reserve."""
+        """Eta: singular values of A P lie within 1/(1 + eta) and 1/(1 - eta), with some margin."""
         eta = (1.05 * self.rank**0.5 + 1.5) / self.n_rows**0.5
         if self.population is not None:  # all rows of an orthogonal matrix would distort nothing
             eta *= max(1.0 - self.n_rows / self.population, 0.0) ** 0.5
@@ -99,7 +99,7 @@ class SketchedFactor:
         return self.spectrum.Vt[:r].T / self.spectrum.s[:r]
 
     def preconditioner(self, inner: Array | None = None) -> Preconditioner:
-        """That of R, or better with an upper triangular `inner`: inner'inner = (A P)'(A P)."""
+        """The preconditioner R, or better with triangular `inner`: inner'inner = (A P)'(A P)."""
         if self.spectrum is not None:
             return SpectralPreconditioner(self.spectrum, inner)
         return TriangularPreconditioner(self.R if inner is None else inner @ self.R)
@@ -146,14 +146,14 @@ def draw_factor(
     else:
         if image.max() > _LOST * limit:
             raise BadSketch(
-                "the sketch loses rank that A has: take more rows, a dense sketch ('srht'), or "
+                "the sketch loses rank that A has: use more rows, a dense sketch ('srht'), or "
                 "method='auto'"
             )
     return sketched
 
 
 def require_rank(rows: ScaledProblem, m: int) -> None:
-    """Refuse a sketch of fewer rows than the rank may be: it would be taken for the rank of A."""
+    """Refuse a sketch of fewer rows than the rank may be: it would count as the rank of A."""
     n = rows.n if rows.root_ridge is None else rows.n + rows.d
     if m < min(n, rows.d):
         raise ValueError(

@@ -1,9 +1,9 @@
 """Certified sensitivities of single rows in the maximum norm.
 
-Every row a has the same feasible set: s = max a'x subject to |X x| <= 1. The simplex method walks
+Every row a has the same feasible set: s = max a'x subject to |X x| <= 1. The simplex method moves
 along it from vertex to vertex. A vertex lies on d rows B with signs c, x = B^-1 c, and z = B^-T a
-is a dual point; it is optimal where each z has the sign of its row. Bounds are computed from x and
-z, so that a walk that ends early, as among many ties, gives valid ones too.
+is a dual point; the vertex is optimal if each z has the sign of its row. Bounds are computed from x
+and z, so they stay valid if the method stops early, as it may with many ties.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 
 from randla._jit import kernel, summing_kernel
 
-_PARALLEL = 1e-10  # a row this near the face along which a step goes does not end it
+_PARALLEL = 1e-10  # a row this near the face along which a step goes does not block it
 _OPTIMAL = 1e-12
 _TIES = 1e-12
 _EPS = 2.3e-16  # rounding error of a double, rounded up
@@ -29,9 +29,9 @@ def dot(x, y):
 
 @kernel
 def first_row(X, norms, r, step, q):
-    """The first row that the direction `step` meets, and how far it is; q becomes X step.
+    """The first row that blocks the direction `step`, and its distance; q becomes X step.
 
-    Of rows that are met together, the one that is crossed most steeply.
+    Among rows that block at the same distance, the steepest.
     """
     length = math.sqrt(dot(step, step))
     best, place, steep = math.inf, -1, 0.0
@@ -49,7 +49,7 @@ def first_row(X, norms, r, step, q):
 
 @kernel
 def take_out(p, Q, k):
-    """Take what lies in the first k rows of Q, orthonormal, out of p, twice."""
+    """Remove from p its components along the first k rows of Q, orthonormal, twice."""
     for _ in range(2):  # twice is enough (Kahan)
         for m in range(k):
             component = dot(p, Q[m])
@@ -59,7 +59,7 @@ def take_out(p, Q, k):
 
 @kernel
 def copy_rows(X, rows, B):
-    """Put some rows of X into B, number by number: that compiles far faster than row by row."""
+    """Copy some rows of X into B, entry by entry: this compiles far faster than row by row."""
     for k in range(rows.size):
         for j in range(X.shape[1]):
             B[k, j] = X[rows[k], j]
@@ -67,7 +67,7 @@ def copy_rows(X, rows, B):
 
 @kernel
 def invert(B, inverse):
-    """The inverse of B, which is overwritten, by elimination with row exchanges; False if none."""
+    """The inverse of B, which is overwritten, by elimination with pivoting; False if singular."""
     d = B.shape[0]
     for i in range(d):
         for j in range(d):
@@ -97,14 +97,14 @@ def invert(B, inverse):
 
 @kernel
 def first_vertex(X, norms, a, active, signs, r, q, step, Q):
-    """A vertex that is met on the way from 0 in the direction a; False if there is none."""
+    """A vertex reached from 0 in the direction a; False if there is none."""
     d = a.size
     r[:] = 0.0  # X x at x = 0
-    for k in range(d):  # along the face of the k rows that are met: a without their directions
+    for k in range(d):  # along the face of the k blocking rows: a without their directions
         for j in range(d):
             step[j] = a[j]
         take_out(step, Q, k)
-        if dot(step, step) <= 1e-16 * dot(a, a):  # the face is level: any direction in it
+        if dot(step, step) <= 1e-16 * dot(a, a):  # level: any direction in the face
             largest, axis = -1.0, 0
             for j in range(d):
                 remainder = 1.0  # |e_j|^2 outside the span of Q
@@ -121,7 +121,7 @@ def first_vertex(X, norms, a, active, signs, r, q, step, Q):
         for i in range(r.size):
             r[i] += far * q[i]
         active[k], signs[k] = place, 1.0 if q[place] > 0.0 else -1.0
-        for j in range(d):  # Gram and Schmidt: the row that was met joins Q
+        for j in range(d):  # Gram-Schmidt: the blocking row joins Q
             Q[k, j] = X[place, j] / norms[place]
         take_out(Q[k], Q, k)
         length = math.sqrt(dot(Q[k], Q[k]))
@@ -134,9 +134,9 @@ def first_vertex(X, norms, a, active, signs, r, q, step, Q):
 
 @kernel
 def bounds_of_rows(X, norms, rows, first, last, max_steps, lower, upper, steps):
-    """Bounds of the sensitivities of `rows`, at places first..last of the outputs.
+    """Bounds of the sensitivities of `rows`, written to positions first..last of the outputs.
 
-    X (n, d) has orthonormal columns, `norms` the norms of its rows. At most `max_steps` are taken.
+    X (n, d) has orthonormal columns, `norms` has the norms of its rows. At most `max_steps` steps.
     """
     n, d = X.shape
     r, q = np.empty(n), np.empty(n)
@@ -199,9 +199,9 @@ def bounds_of_rows(X, norms, rows, first, last, max_steps, lower, upper, steps):
         largest = 0.0
         for i in range(n):
             largest = max(largest, abs(dot(X[i], x)))
-            total += abs(dot(X[i], gap))  # gap = X'(X gap): what z lacks, as another dual point
+            total += abs(dot(X[i], gap))  # gap = X'(X gap): the part z lacks, as another dual point
         if largest > 0.0 and total < math.inf:
-            # |X v|_1 <= sqrt(n) |v|, for v what rounding makes of the gap and of x.
+            # |X v|_1 <= sqrt(n) |v|, where v is the rounding error of the gap and of x.
             error = (d + 4.0) * math.sqrt(n) * _EPS
             lower[index] = min(abs(dot(a, x)) / largest * (1.0 - error), 1.0)
             upper[index] = max(min(total * (1.0 + error), 1.0), lower[index])

@@ -4,10 +4,10 @@ For the row a, scaled to norm 1, the sensitivity follows from F* = min |X_- x|_1
 a'x = 1, where X_- has the other rows. A Householder reflection H turns that into min |r - A y|_1
 without a constraint: twice the pinball loss of the median, for Mehrotra's method.
 
-Only the rows of smallest residual keep a variable of their own; the others are added up to one row
-with the signs of their residuals. As |sum of residuals| is at most the sum of their absolute
-values, the dual value is a lower bound of F* whatever the signs, and the true sum at x is an upper
-bound: where the two differ, rows are chosen anew by the new residuals, more of them.
+Only the rows of smallest residual keep their own variable; the others are added up to one row with
+the signs of their residuals. As |sum of residuals| is at most the sum of their absolute values, the
+dual value is a lower bound of F* for any signs, and the true sum at x is an upper bound: where the
+two differ, more rows are chosen by the new residuals.
 """
 
 import math
@@ -21,22 +21,22 @@ from randla._kernels.panels import PANEL, add_adjoint, fill, product
 
 _BINS = 512
 _ROUNDS = 12  # selections of the rows; two or three are usual
-_ITERATIONS = 60  # of Mehrotra's method in a round; five to eight are usual
+_ITERATIONS = 60  # iterations of Mehrotra's method in a round; five to eight are usual
 _FLAT = 0.1  # u and v start as the parts of the residual plus this times its mean size
 
 
 @kernel
 def threshold(scores, wanted, counts):
-    """A number up to which at most `wanted` scores lie, but not far fewer (inf does not count).
+    """A number that at most `wanted` scores, but not far fewer, do not exceed (inf does not count).
 
-    Histograms of [0, top]; the range shrinks while its first few bins hold too many.
+    Histograms of [0, top]; the range shrinks while its first few bins hold too many scores.
     """
     top, zeros = 0.0, 0
     for score in scores:
         zeros += score == 0.0
         if score < math.inf:
             top = max(top, score)
-    if zeros > wanted:  # no range is small enough to tell them apart
+    if zeros > wanted:  # no range is small enough to separate them
         return 0.0
     limit = top
     for _ in range(60):
@@ -77,7 +77,7 @@ def reflect(a, norm, v):
 
 @kernel
 def store(row, v, sign, m, A, state):
-    """Put a reflected row into place m: its first entry into r, the others, negated, into A."""
+    """Put a reflected row at position m: its first entry into r, the others, negated, into A."""
     d = row.size
     s = 0.0
     for j in range(d):
@@ -90,9 +90,9 @@ def store(row, v, sign, m, A, state):
 
 @kernel
 def gather(X, own, v, sign, scores, limit, room, residuals, A, state, total):
-    """Store the rows of score <= limit (at most `room`), and behind them the sum of the others.
+    """Store the rows of score <= limit (at most `room`), followed by the sum of the others.
 
-    Returns how many rows are stored. What lies behind them in their last panel becomes zero.
+    Returns the number of stored rows. Rows after them in their last panel become zero.
     """
     n, d = X.shape
     fill(total, 0.0)
@@ -119,7 +119,7 @@ def gather(X, own, v, sign, scores, limit, room, residuals, A, state, total):
 
 @summing_kernel
 def least_absolute(part, norm, tol, enough, nothing, far, y):
-    """Minimise |r - A y|_1 from y = 0 until the gap is tol (norm + value).
+    """Minimize |r - A y|_1 from y = 0 until the gap is at most tol (norm + value).
 
     Also stops when the dual value is above `enough`. `nothing` (e,) is zero, `far` empty. Starts
     from z = 0, which is feasible and stays so. Returns the number of iterations.
@@ -142,7 +142,7 @@ def least_absolute(part, norm, tol, enough, nothing, far, y):
 
 @summing_kernel
 def dual_bound(part, norm, kappa, y, rho):
-    """A lower bound of F* from z = 2a - 1, also where A'z = rho (w,) is not quite zero.
+    """A lower bound of F* from z = 2a - 1, also valid where A'z = rho (w,) is not exactly zero.
 
     For every x with a'x = 1: the dual value r'z + rho'y is at most |X_- x|_1 + |rho| |x|, and |x|
     is at most kappa (norm + |X_- x|_1).
@@ -165,7 +165,7 @@ def dual_bound(part, norm, kappa, y, rho):
 
 @summing_kernel
 def sum_without(P, x, own, residuals):
-    """``residuals = X x``, 0 at place `own`; returns the sum of their absolute values."""
+    """``residuals = X x``, 0 at position `own`; returns the sum of their absolute values."""
     product(P, x, residuals)
     if own >= 0:
         residuals[own // PANEL, own % PANEL] = 0.0
@@ -180,11 +180,12 @@ def sum_without(P, x, own, residuals):
 def bounds_of_rows(
     T, places, first, last, X, norms, P, kappa, rtol, cutoff, lower, upper, iterations
 ):
-    """Bounds of the l_1 sensitivities of rows first..last of T, at those places of the outputs.
+    """Bounds of the l_1 sensitivities of rows first..last of T, at those positions of the outputs.
 
     X (n, d), d > 1, has the whitened rows, `norms` their norms, P the same rows in panels; |x| is
-    at most kappa |X x|_1 for every x. ``places[k]`` is where row k of T is among those of X, -1 if
-    it is not. Rows of T are not zero. A row is left when its upper bound falls to `cutoff`.
+    at most kappa |X x|_1 for every x. ``places[k]`` is the index in X of row k of T, or -1 if X
+    does not have it. Rows of T are not zero. A row is skipped once its upper bound falls to
+    `cutoff`.
     """
     n, d = X.shape
     K, w, e = P.shape[0], P.shape[1], d - 1
@@ -216,7 +217,7 @@ def bounds_of_rows(
                 value = total
                 for j in range(d):
                     best[j] = x[j]
-            else:  # too few rows: their optimum is not near that of all
+            else:  # too few rows: their optimum is not near the optimum of all rows
                 sum_without(P, best, own, residuals)
                 wanted = min(2 * wanted, n)
             if all_kept or value - bound <= rtol * (norm + value) or bound > enough:
@@ -247,7 +248,7 @@ def bounds_of_rows(
                 x[j] = y[j - 1] - s * v[j]
             if turn > 0:
                 wanted = min(wanted + wanted // 2, n)
-        guess = max(wanted - wanted // 4, least)  # the next row is likely to need as many
-        lower[index] = norm / (norm + value)  # |a'x| = norm beside |X x|_1 = norm + F
+        guess = max(wanted - wanted // 4, least)  # the next row is likely to need as many rows
+        lower[index] = norm / (norm + value)  # |a'x| = norm and |X x|_1 = norm + F
         upper[index] = norm / (norm + bound)
         iterations[index] = count

@@ -1,10 +1,10 @@
 """Certified l_p sensitivities of single rows, 1 < p < inf.
 
-For the row a, scaled to norm 1, |r|_p with r = X_- x is minimised subject to a'x = 1 by Newton
-steps with the weights W = |r|^(p-2). Their systems X_-' W X_- y = a bring a certificate along:
-z = W X_- y satisfies X_-'z = a, so that |a'x| <= |z|_q |X_- x|_p for every x, 1/p + 1/q = 1
-(Hoelder), whatever the positive weights. That the row itself is left out keeps the weights within
-few orders of magnitude where the row dominates.
+For the row a, scaled to norm 1, |r|_p with r = X_- x is minimized subject to a'x = 1 by Newton
+steps with the weights W = |r|^(p-2). Each of their systems X_-' W X_- y = a also yields a
+certificate: z = W X_- y satisfies X_-'z = a, so that |a'x| <= |z|_q |X_- x|_p for every x, 1/p +
+1/q = 1 (Hoelder), for any positive weights. As the row itself is left out, the weights stay within
+a few orders of magnitude where the row dominates.
 """
 
 import math
@@ -17,13 +17,13 @@ from randla._kernels.cholesky import factor, solve
 from randla._kernels.panels import PANEL, adjoint, fill, largest, product, weighted_gram
 
 _ITERATIONS, _TRIALS = 80, 30  # Newton steps of a row, and trials of a line search
-_PATIENCE = 5  # trials after which any decrease will do
-_FLAT = 1e-14  # a slope of the logarithm of the norm that rounding errors make
+_PATIENCE = 5  # trials after which any decrease is accepted
+_FLAT = 1e-14  # a slope of the logarithm of the norm due to rounding errors
 
 
 @summing_kernel
 def weigh(r, dr, p, floor, W, lanes):
-    """W = (|r| / top)^(p - 2) with top = max |r|, the base floored.
+    """W = (|r| / top)^(p - 2) with top = max |r| and a floor for the base.
 
     Returns |r|_p, rounded up where the floor matters, and the derivative of log |r + s dr|_p at
     s = 0. A floor makes W too large for p > 2, too small for p < 2, where the sum is corrected.
@@ -94,7 +94,7 @@ def direct(r, W, inverse, dr, z):
 
 @kernel
 def drop(own, values):
-    """Zero at place `own` (if it is not -1)."""
+    """Set position `own` to zero (unless it is -1)."""
     if own >= 0:
         values[own // PANEL, own % PANEL] = 0.0
 
@@ -103,8 +103,8 @@ def drop(own, values):
 def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, lanes):
     """A step along dr to near the minimum of the convex function |r + s dr|_p.
 
-    The slope there is to be less than 0.4 of the slope at 0; a bracket is narrowed by the secant
-    rule until then, or until any decrease will do. r2 and W2 are left at the step; returns it and
+    The slope there must be less than 0.4 of the slope at 0; the secant rule narrows a bracket until
+    then, or until any decrease is accepted. r2 and W2 are those of the step; returns the step and
     |r2|_p (at least `value` if there is no decrease).
     """
     longest = max(newton, 1.0)  # newton = 1 / (p - 1), the step of Newton's method
@@ -125,7 +125,7 @@ def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, lanes):
                 return step, found
             step = min(4.0 * step, longest)
         else:
-            part = 0.5  # of the bracket; the secant's zero of the slope, kept off its ends
+            part = 0.5  # of the bracket; the secant's zero of the slope, kept away from its ends
             if high_slope > low_slope:
                 part = min(max(-low_slope / (high_slope - low_slope), 0.1), 0.9)
             step = low + part * (high - low)
@@ -145,7 +145,7 @@ def infeasibility(P, a, z, rho):
 
 @kernel
 def refine(P, W, L, rho, y, z, work):
-    """Add the z of the system with right-hand side rho, for what rounding left of X'z = a."""
+    """Add the z of the system with right-hand side rho, which corrects the rounding of X'z = a."""
     solve(L, L.shape[0], rho, y)
     product(P, y, work)
     for k in range(z.shape[0]):
@@ -155,7 +155,7 @@ def refine(P, W, L, rho, y, z, work):
 
 @kernel
 def floor_of(p):
-    """The smallest |r| / max |r| that weights tell apart: keeps |r|^(p - 2) within 1e12."""
+    """The smallest |r| / max |r| that weights resolve: keeps |r|^(p - 2) within 1e12."""
     return 1e-12 if p < 2.0 else 1e-10 ** (1.0 / max(p - 2.0, 0.5))
 
 
@@ -164,17 +164,17 @@ def share(ratio, p):
     """Return s = t / (1 + t) with t = ratio^p."""
     if ratio > 1.0:
         return 1.0 / (1.0 + (1.0 / ratio) ** p)
-    t = ratio**p  # |a'x|^p beside |X_- x|_p^p
+    t = ratio**p  # |a'x|^p over |X_- x|_p^p
     return t / (1.0 + t)
 
 
 @kernel
 def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, upper, iterations):
-    """Bounds of the l_p sensitivities of rows first..last of T, at those places of the outputs.
+    """Bounds of the l_p sensitivities of rows first..last of T, at those positions of the outputs.
 
-    X (n, d), d > 1, has the whitened rows, P the same rows in panels; |x| is at most
-    kappa |X x|_p for every x. ``places[k]`` is where row k of T is among those of X, -1 if it is
-    not. Rows of T are not zero. A row is left when its upper bound falls to `cutoff`.
+    X (n, d), d > 1, has the whitened rows, P the same rows in panels; |x| is at most kappa |X x|_p
+    for every x. ``places[k]`` is the index in X of row k of T, or -1 if X does not have it. Rows of
+    T are not zero. A row is skipped once its upper bound falls to `cutoff`.
     """
     d, w = X.shape[1], P.shape[1]
     shape = (P.shape[0], PANEL)
@@ -196,7 +196,7 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
         value, _ = weigh(r, r, p, floor, W, lanes)
         drop(own, W)
         low, high, count = 0.0, 1.0, 0
-        step = math.sqrt(newton) if p < 2.0 else newton  # later ones start from the last
+        step = math.sqrt(newton) if p < 2.0 else newton  # later ones start from the previous one
         while count < _ITERATIONS:
             low = share(norm / value, p) if value > 0.0 else 1.0
             if high - low <= 0.9 * rtol * high or high <= cutoff:
@@ -218,7 +218,7 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
                     p, floor, value, slope, step, newton, r, dr, own, r2, W2, lanes
                 )
             stalled = not next_value < value
-            # The certificate is worth its price near the optimum, or where a cutoff may be met.
+            # The certificate is worth its cost near the optimum, or where a cutoff may be met.
             near = p * abs(slope) <= 100.0 * rtol or cutoff > 0.0
             if near or stalled or count == _ITERATIONS:
                 error = kappa * infeasibility(P, a, z, rho)
@@ -233,11 +233,11 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
             if stalled:
                 break
             for j in range(d):
-                x[j] += step * (y[j] / scale - x[j])  # a'x = 1 stays
+                x[j] += step * (y[j] / scale - x[j])  # a'x = 1 is preserved
             r, r2 = r2, r
             W, W2 = W2, W
             value = next_value
-        product(P, x, r)  # the certificate of x itself, free of what rounding piled up
+        product(P, x, r)  # the certificate of x itself, free of accumulated rounding errors
         drop(own, r)
         value, _ = weigh(r, r, p, floor, W, lanes)
         scale = 0.0

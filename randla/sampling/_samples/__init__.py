@@ -1,1 +1,1 @@
-"""Samples of rows, from their scores."""
+"""Samples of rows, drawn by their scores."""

@@ -1,4 +1,4 @@
-"""Rows drawn by their scores, with the weights that keep norms unbiased."""
+"""Rows drawn by their scores, with weights that make norms unbiased."""
 
 import math
 from copy import copy
@@ -37,8 +37,8 @@ _NAMES = (
     "uniform",
 )
 _CALIBRATION = (1.0, 1.5, 2.0, 3.0, 4.0), (1.8, 2.1, 2.4, 2.0, 1.9)  # p, constant
-_LEWIS_RTOL = 0.1  # enough for sampling
-#: Power of scores, beyond which those of most rows are zero in double precision.
+_LEWIS_RTOL = 0.1  # accurate enough for sampling
+#: Power of the scores beyond which the scores of most rows underflow to zero.
 LARGEST_POWER = 1000.0
 
 
@@ -46,20 +46,20 @@ LARGEST_POWER = 1000.0
 class RowSample(Result):
     r"""A weighted sample of the rows of a matrix.
 
-    For every x the sum of ``weights * abs(A[indices] @ x)**p`` is an unbiased estimate of
-    :math:`\|Ax\|_p^p`, for any p: only the scores that chose the rows depend on p.
+    For every x, the sum of ``weights * abs(A[indices] @ x)**p`` is an unbiased estimate of
+    :math:`\|Ax\|_p^p`, for any p: only the scores used to choose the rows depend on p.
 
     Attributes
     ----------
     indices : (k,) ndarray of int
-        The rows, ascending and without repetition.
+        The rows, ascending and distinct.
     weights : (k,) ndarray
         Weights of the p-th powers of the residuals (not factors of the rows).
     probabilities : (k,) ndarray
         The probability that the row is in the sample; for ``scheme="replacement"`` the expected
         number of its draws.
     p : float
-        The power for which `apply` rescales rows.
+        The power with which `apply` rescales rows.
     n_rows : int
         Rows of the matrix that was sampled.
     scheme : str
@@ -86,22 +86,22 @@ class RowSample(Result):
 
     @cached_property
     def effective_size(self) -> float:
-        """Rows of equal weight that would be worth as much, ``sum(w)^2 / sum(w^2)``."""
+        """Effective sample size, the number of equivalent rows: ``sum(w)^2 / sum(w^2)``."""
         if len(self.weights) == 0:
             return 0.0
         w = self.weights / self.weights.max()  # in range
         return float(w.sum() ** 2 / (w * w).sum())
 
     def apply(self, A: Any) -> Any:
-        r"""The sampled rows of `A`, each times :math:`w_i^{1/p}`.
+        r"""The sampled rows of `A`, each multiplied by :math:`w_i^{1/p}`.
 
-        So that :math:`\|SAx\|_p^p` is unbiased for :math:`\|Ax\|_p^p`. For weighted losses that
-        are no norm (quantile regression) use ``A[indices]`` and `weights` instead.
+        This makes :math:`\|SAx\|_p^p` unbiased for :math:`\|Ax\|_p^p`. For weighted losses that are
+        not a norm (quantile regression) use ``A[indices]`` and `weights` instead.
 
         Parameters
         ----------
         A : (n,) or (n, d) array_like, sparse matrix, or Dask array
-            The matrix that was sampled, or the right-hand side that belongs to it.
+            The sampled matrix, or the right-hand side that belongs to it.
 
         Returns
         -------
@@ -116,14 +116,14 @@ class RowSample(Result):
         return (rows * (factors if rows.ndim == 1 else factors[:, None])).astype(rows.dtype)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the weight of each sampled row at its place, on a logarithmic axis.
+        """Plot the weight of each sampled row against its index, on a logarithmic axis.
 
         Rows of weight 1 are in every sample. Needs matplotlib.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------
@@ -145,34 +145,34 @@ def sample_rows(
     scheme: Literal["poisson", "fixed", "replacement"] = "poisson",
     rng: Any = None,
 ) -> RowSample:
-    r"""Draw rows of a matrix by their scores, so that :math:`\|Ax\|_p` survives for all x.
+    r"""Draw rows of a matrix by their scores, such that :math:`\|Ax\|_p` is preserved for all x.
 
-    With inclusion probabilities :math:`\pi_i = \min(1, c u_i)`, where c makes them add up to
-    `size`, row i gets the weight :math:`1 / \pi_i`.
+    The inclusion probabilities are :math:`\pi_i = \min(1, c u_i)`, where c makes their sum equal to
+    `size`. The weight of row i is :math:`1 / \pi_i`.
 
     Parameters
     ----------
     A : (n, d) array_like, sparse matrix, or Dask array
     size : int
-        Expected number of rows ("poisson"), number of rows ("fixed"), or of draws ("replacement").
-        At most n.
+        Expected number of rows ("poisson"), number of rows ("fixed"), or number of draws
+        ("replacement"). At most n.
     p : float, optional
-        The norm, 1 <= p < inf. If not given, the power of the `Scores`, else 2.
+        The norm, 1 <= p < inf. By default the power of the `Scores` if given, else 2.
     eps : float
-        Instead of `size`, for Lewis weights and sensitivities: the relative error that
-        :math:`\|SAx\|_p^p` may have for the worst x, 0 < eps < 1. The size is that of the theorems
-        below without logarithms, with a constant that was calibrated so that nine samples in ten
-        keep to it.
+        Instead of `size`, for Lewis weights and sensitivities: the relative error allowed in
+        :math:`\|SAx\|_p^p` for the worst x, 0 < eps < 1. The size is that of the theorems below
+        without logarithms, with a constant calibrated such that nine samples in ten satisfy the
+        bound.
     scores : str, Scores or (n,) array_like
-        How much a row matters: "lewis", "leverage", "root-leverage" (leverage to the power p/2),
-        "sensitivity", "sensitivity+leverage" (their sum), "uniform", scores that were computed
-        before, or any non-negative numbers. "auto" is "leverage" at p = 2, else "lewis". Scores
-        by name are as sharp as sampling needs: Lewis weights satisfy their equation to within
-        10 %, and sensitivities are right to within a factor of two (see the notes).
+        The importance of each row: "lewis", "leverage", "root-leverage" (leverage to the power
+        p/2), "sensitivity", "sensitivity+leverage" (their sum), "uniform", precomputed scores, or
+        any non-negative numbers. "auto" is "leverage" at p = 2, else "lewis". Scores given by name
+        are as accurate as sampling needs: Lewis weights satisfy their equation to within 10 %, and
+        sensitivities are correct to within a factor of two (see the notes).
     scheme : {"poisson", "fixed", "replacement"}
         Independent decisions for each row; exactly `size` rows, with the same inclusion
         probabilities, by systematic sampling of the rows in random order [1]_; or independent
-        draws of which equal ones are merged.
+        draws, with equal draws merged.
     rng : {None, int, SeedSequence, Generator}, optional
 
     Returns
@@ -183,29 +183,29 @@ def sample_rows(
     ------
     ValueError, TypeError
         If `size` is not between 1 and n, neither or both of `size` and `eps` are given, `p` is
-        below 1, or above 1000 for scores that depend on it, scores are negative or all zero, or
-        for "fixed" fewer than `size` rows have a positive score.
+        below 1, or above 1000 for scores that depend on it, scores are negative or all zero, or for
+        "fixed" fewer than `size` rows have a positive score.
 
     Notes
     -----
-    Rows of score 0 are never drawn. Rows with :math:`c u_i \ge 1` are in every sample; how many
-    they are is solved exactly, so that the expected size is `size`.
+    Rows of score 0 are never drawn. Rows with :math:`c u_i \ge 1` are in every sample; their number
+    is computed exactly, so that the expected size is `size`.
 
     Lewis weights and "sensitivity+leverage" are the safe choices: samples of
     :math:`O(d / \epsilon^2)` rows, up to logarithms, preserve all norms to within
     :math:`1 \pm \epsilon` for p <= 2 [2]_, [3]_; for p > 2 the worst case is
     :math:`d^{p/2} / \epsilon^2`, and sensitivities adapt to easier data [4]_. "root-leverage" needs
-    no l_p computation and does well for p <= 2. "uniform" fails where single rows matter.
+    no l_p computation and works well for p <= 2. "uniform" fails where single rows matter.
 
-    A sensitivity by name is the geometric mean of its certified bounds where these are at most 4.1
-    apart (:math:`d^{|1 - p/2|}` and a little: for all rows of up to a dozen columns at p = 1). The
-    others are estimated beside a weighted sample of 40 d rows (all are, if `eps` is given), within
-    a factor of two on all our test matrices. Where that would take more than some seconds, and for
-    p between 1 and 1.1, the bounds alone are used.
+    A sensitivity given by name is the geometric mean of its certified bounds if their ratio is at
+    most 4.1 (the ratio is slightly above :math:`d^{|1 - p/2|}`: for up to a dozen columns at p = 1
+    this holds for all rows). The other sensitivities are estimated from a weighted sample of 40 d
+    rows (all of them, if `eps` is given), to within a factor of two on all our test matrices. If
+    that would take more than a few seconds, or p is between 1 and 1.1, only the bounds are used.
 
-    A Dask array gives the same rows as an array in memory, whatever its chunks.
+    A Dask array yields the same rows as an array in memory, for any chunks.
 
-    For regression, sample by the scores of the matrix with the right-hand side as one more column.
+    For regression, sample by the scores of the matrix with the right-hand side as an extra column.
 
     References
     ----------
@@ -226,7 +226,7 @@ def sample_rows(
     >>> sample.apply(A).shape
     (100, 3)
 
-    A size for a given error:
+    Choose the size for a given error:
 
     >>> sample = sample_rows(A, p=1, eps=0.3, scheme="fixed", rng=0)
     >>> len(sample)
@@ -238,18 +238,18 @@ def sample_rows(
     tall = open_tall(A, finite=True)
     p, size, eps = _as_options(tall.n, size, p, eps, scores, scheme)
     key, order_key, sketch_key = draw_keys(rng, 3)  # decisions, order of rows, sketch of scores
-    rough = size is not None  # a size for `eps` is found from the sum of the scores
+    rough = size is not None  # a size for `eps` follows from the sum of the scores
     u, part, kind = _resolve(tall, p, scores, generator_from_key(sketch_key), rough)
     if size is None:
         total, n_positive = tall.compute(part.sum(), (u > 0.0).sum())
         _require_a_row(n_positive > 0, scores)
-        wanted = size_for(eps, p, tall.d, kind, float(total))  # rows, by the theorems
+        wanted = size_for(eps, p, tall.d, kind, float(total))  # rows, from the theorems
         size = rounded_size(wanted, int(n_positive))
     if scheme == "poisson":
         indices, probabilities = draw_poisson(tall, u, size, key)
         _require_a_row(len(indices) > 0 or bool(tall.compute((u > 0.0).any())), scores)
         weights = 1.0 / probabilities  # unbiased (Horvitz and Thompson)
-    else:  # brings one number a row
+    else:  # computes one number a row
         u = np.asarray(tall.compute(u))
         _require_a_row(bool(u.any()), scores)
         indices, weights, probabilities = _draw(u, size, scheme, key, order_key)
@@ -261,12 +261,12 @@ def sample_rows(
 def _as_options(
     n: int, size: Any, p: Any, eps: Any, scores: Any, scheme: Any
 ) -> tuple[float, int | None, Any]:
-    """Validated p, size and eps, one of which is None; and the scheme is one that there is."""
+    """Validated p, size and eps, one of them None; also checks the scheme."""
     if p is None:
         p = scores.p if isinstance(scores, Scores) else 2.0
     p = as_power(p)
     if (size is None) == (eps is None):
-        raise ValueError(f"size or eps must be given, and not both, got {size} and {eps}")
+        raise ValueError(f"size or eps must be given, but not both, got {size} and {eps}")
     if size is not None:
         size = as_count(size, "size", maximum=n, note=", the number of rows of A")
     else:
@@ -282,7 +282,7 @@ def _as_options(
 def _draw(
     u: Array, size: int, scheme: str, key: np.uint64, order_key: np.uint64
 ) -> tuple[NDArray[np.int64], Array, Array]:
-    """Rows, weights and probabilities by the schemes that need all scores at once."""
+    """Rows, weights and probabilities for the schemes that need all scores at once."""
     if scheme == "replacement":
         indices, counts, expected = with_replacement(u, size, key)
         return indices, counts / expected, expected  # unbiased (Hansen and Hurwitz)
@@ -294,7 +294,7 @@ def _draw(
 def _resolve(
     tall: TallMatrix, p: float, scores: Any, rng: Any, rough: bool
 ) -> tuple[Any, Any, str]:
-    """The scores as non-negative numbers, those of them that decide about the size, their kind."""
+    """The scores as non-negative numbers, the scores that determine the size, and their kind."""
     if isinstance(scores, str):
         kind = kind_of(scores, p)
         if kind == "uniform":
@@ -302,7 +302,7 @@ def _resolve(
         elif p > LARGEST_POWER and kind != "leverage":
             raise ValueError(
                 f"p must be at most {LARGEST_POWER:g} for scores={scores!r}, got {p:g}: scores of "
-                "most rows would be zero; scores='leverage', or those of a smaller p, serve"
+                "most rows would be zero; use scores='leverage' or scores for a smaller p"
             )
         else:
             u = named_scores(tall, p, kind, rng, rough=rough)
@@ -315,25 +315,25 @@ def _resolve(
 
 
 def _require_a_row(is_positive: bool, scores: Any) -> None:
-    """Raise ValueError if no score is positive: a caller's, or all that A can have."""
+    """Raise ValueError if no score is positive, in the user's scores or for this A."""
     if is_positive:
         return
     if isinstance(scores, str):
-        raise ValueError("A must have a row that is not zero, got only zeros")
+        raise ValueError("A must have a nonzero row, got only zeros")
     raise ValueError("scores must have a positive sum, got only zeros")
 
 
 def kind_of(name: str, p: float) -> str:
-    """The kind of scores that a name stands for."""
+    """The kind of scores that a name denotes."""
     as_choice(name, "scores", _NAMES)
     return name if name != "auto" else ("leverage" if p == 2.0 else "lewis")
 
 
 def named_scores(tall: TallMatrix, p: float, name: str, rng: Any, *, rough: bool = True) -> Any:
-    """Scores by name; "sensitivity+leverage" as a pair that is to be added.
+    """Scores by name; "sensitivity+leverage" as a pair to be added.
 
-    They are the same function of a Dask array as of an array in memory. With ``rough``,
-    sensitivities only to a constant factor.
+    The scores of a Dask array are the same function as for an array in memory. With ``rough``,
+    sensitivities are accurate only up to a constant factor.
     """
     if name == "lewis":
         return sampling_weights(tall, p, _LEWIS_RTOL)
@@ -343,23 +343,23 @@ def named_scores(tall: TallMatrix, p: float, name: str, rng: Any, *, rough: bool
     if name == "leverage":
         return tau
     if name == "root-leverage":  # for p <= 2 an upper bound of the sensitivity
-        unit = 1.0 if p <= 2.0 else tall.compute(tau.max()) or 1.0  # so that not all underflow
+        unit = 1.0 if p <= 2.0 else tall.compute(tau.max()) or 1.0  # not all may underflow
         return (tau / unit) ** (0.5 * p)
     return tau, sampling_sensitivities(tall, p, rng, rough=rough)
 
 
 def rounded_size(wanted: float, n_positive: int) -> int:
-    """A number of rows, at most as many as have a positive score."""
-    # Sums of scores are often integers but for rounding, which must not decide about a row.
+    """The number of rows, at most the number with a positive score."""
+    # Sums of scores are often integers up to rounding, which must not decide about a row.
     return min(math.ceil((1.0 - 1e-5) * wanted), n_positive)
 
 
 def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:
-    """Rows with which samples by these scores kept all norms to 1 -+ eps nine times in ten.
+    """Number of rows with which samples by these scores kept all norms within 1 -+ eps in 90 %.
 
-    The form is that of the theorems, with a constant in place of the logarithms: the largest that
-    was seen on matrices with 8 columns (``benchmarks/sampling/sizes.py``). And there are enough for
-    d groups of equal rows, whose shares in the sample are independent: each has to be within eps.
+    The form follows the theorems, with a constant instead of the logarithms: the largest value seen
+    on matrices with 8 columns (``benchmarks/sampling/sizes.py``). The number also suffices for d
+    groups of equal rows, whose shares in the sample are independent: each must be within eps.
     """
     worst = float(d) ** max(1.0, 0.5 * p)  # no scores need more rows, up to logarithms
     if kind == "sensitivity":
@@ -370,7 +370,7 @@ def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:
         form = worst
     else:
         raise ValueError(
-            "eps must be left out, and size given, unless scores are Lewis weights, sensitivities, "
+            "size must be given instead of eps unless scores are Lewis weights, sensitivities, "
             f"or leverage scores for p=2, got eps={eps:g} with scores of kind {kind!r}"
         )
     quantile = NormalDist().inv_cdf(1.0 - 0.05 / d)  # union bound over d groups

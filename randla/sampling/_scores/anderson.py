@@ -1,8 +1,8 @@
-"""Anderson mixing: a fixed-point iteration that uses what its last few steps have shown.
+"""Anderson mixing: fixed-point iteration that extrapolates from its last few steps.
 
-Where neither the residual nor, for p >= 4, the convex function behind it falls, the iteration goes
-back to its best point and takes a plain step.
-Vectors have an entry for each row of the matrix and are read in blocks that stay in cache.
+If neither the residual nor, for p >= 4, the convex function behind it decreases, the iteration
+returns to its best point and takes a plain step. Vectors have one entry for each row of the matrix
+and are read in blocks that stay in cache.
 
 Source: Anderson, "Iterative procedures for nonlinear integral equations", J. ACM 12 (1965),
 547-560, in the form of Walker and Ni, "Anderson acceleration for fixed-point iterations", SIAM J.
@@ -16,14 +16,14 @@ import numpy as np
 from randla._tall.base import by_blocks
 from randla._typing import Array
 
-_MEMORY = 4  # steps that are mixed
+_MEMORY = 4  # number of mixed steps
 
 
 class AndersonAcceleration:
-    """Anderson mixing in x = log w, with a way back.
+    """Anderson mixing in x = log w, with a fallback.
 
-    Heavy rows count for more, but light ones are not forgotten: the weight of a row is w plus the
-    mean of all w, `mean`.
+    Heavy rows count more, but light rows still count: the weight of a row is w plus the mean of all
+    w, `mean`.
     """
 
     def __init__(self, p: float, mean: float) -> None:
@@ -33,23 +33,23 @@ class AndersonAcceleration:
         self.residuals: list[Array] = []  # log(leverage / w) there
         self.best = self.lowest = math.inf  # smallest residual so far, and smallest phi
         self.waited = 0  # steps since one of them was found
-        self.anchor: tuple[Array, Array] | None = None  # the way back: x and residual
+        self.anchor: tuple[Array, Array] | None = None  # the fallback: x and residual
         self.damping = 1.0
 
     def step(self, x: Array, residual: Array, delta: float, phi: float) -> Array:
-        """The next x. For p >= 4, phi is the convex function that the weights minimise.
+        """The next x. For p >= 4, phi is the convex function that the weights minimize.
 
-        The residual may have to rise on the way there; phi falls along every short plain step.
+        The residual may have to rise meanwhile; phi falls along every short plain step.
         """
         # Progress by either measure.
         better = delta < self.best or (self.p >= 4.0 and phi < self.lowest)
         self.waited = 0 if better else self.waited + 1
         if self.anchor is not None and self._failed(delta, phi):
-            self.points, self.residuals, self.waited = [], [], 0  # forget what misled
+            self.points, self.residuals, self.waited = [], [], 0  # discard the misleading steps
             x, residual = self.anchor  # back to the best point
             step = self.eta * self.damping
             if self.p >= 4.0:
-                self.damping *= 0.5  # phi falls along a step that is short enough
+                self.damping *= 0.5  # phi falls along a short enough step
             return x + step * residual
         self.damping = 1.0
         if better:
@@ -65,9 +65,9 @@ class AndersonAcceleration:
         return self.waited > 5  # steps without progress
 
     def _mixed(self, x: Array, residual: Array) -> Array:
-        """The plain step, less what least squares over the differences of the last ones takes off.
+        """The plain step, less its least-squares fit by the differences of the last few steps.
 
-        ``gamma`` minimises ``|residual - changes gamma|`` in the norm of the rows' weights.
+        ``gamma`` minimizes ``|residual - changes gamma|`` in the norm of the rows' weights.
         """
         n, k = len(x), len(self.points) - 1
 
@@ -81,7 +81,7 @@ class AndersonAcceleration:
         if k:
             sums = sum(by_blocks(products, n), start=np.zeros((k, k + 1)))
             gram, right = sums[:, :k], sums[:, k]  # normal equations, k at most 4
-            scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))  # changes fall by orders
+            scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))  # changes vary by orders
             gram, right = gram * np.outer(scale, scale), scale * right
             gamma = scale * np.linalg.lstsq(gram, right, rcond=1e-13)[0]
         out = np.empty(n)
@@ -98,5 +98,5 @@ class AndersonAcceleration:
 
 
 def _differences(vectors: list[Array], block: slice) -> Array:
-    """Differences of neighbouring vectors, in rows."""
+    """Differences of neighboring vectors, in rows."""
     return np.diff([v[block] for v in vectors], axis=0)

@@ -1,13 +1,13 @@
-"""Bounds of sensitivities, and certified single ones, from rows whitened by Lewis weights.
+"""Bounds of sensitivities, and certified single sensitivities, from rows whitened by Lewis weights.
 
 With v > 0, M = A' diag(v) A and g_i = a_i' M^-1 a_i, every row has, for any v (Hoelder):
 
 * p <= 2:  g_i^(p/2) (sum v^(-p/(2-p)))^(p/2-1)  <=  s_i  <=  g_i^(p/2) max_k v_k g_k^(1-p/2)
 * p >= 2:  g_i^(p/2) / max_k g_k^(p/2-1)/v_k     <=  s_i  <=  (g_i |v|_{p/(p-2)})^(p/2)
 
-With Lewis weights w and v = w^(1-2/p) the two sides are d^|1-p/2| apart, the least that any v can
-promise; they hold as well for weights that an iteration has not finished. The right-hand sides say
-how large |x| can be beside |X x|_p for the whitened rows X, which turns the residual of a dual
+With Lewis weights w and v = w^(1-2/p) the ratio of the two sides is d^|1-p/2|, the smallest that
+any v can guarantee; the bounds also hold for the weights of an unfinished iteration. The right-hand
+sides bound |x| by a multiple of |X x|_p for the whitened rows X, which turns the residual of a dual
 point into a rigorous bound.
 """
 
@@ -29,8 +29,8 @@ from randla.sampling._scores.lewis_form import LewisState
 from randla.sampling._scores.result import certified_bounds
 
 LEWIS = 0.1, 60  # residual and iterations of the weights behind the bounds
-#: An iteration takes u (d^2 + c) seconds of one core for each row that counts; c stands for what
-#: does not grow with d, such as powers. (u, c) at p = 1, and for other p.
+#: An iteration takes u (d^2 + c) seconds of one core for each row that counts; c stands for costs
+#: that do not grow with d, such as powers. (u, c) at p = 1, and for other p.
 _SECONDS = (6e-11, 80.0), (4e-11, 400.0)
 
 
@@ -48,10 +48,10 @@ class SensitivityBounds:
     kappa : float
         ``|x| <= kappa |A T x|_p`` for every x.
     rounding : float
-        Relative error, at most 1, that the rounding of the other rows of A T brings into a
+        Relative error, at most 1, of a sensitivity s due to the rounding of the other rows of A T.
         sensitivity s.
     own_rounding : float or (n,) ndarray
-        Relative error that the rounding of the row itself brings into s / (1 - s).
+        Relative error of s / (1 - s) due to the rounding of the row itself.
     """
 
     tall: TallMatrix
@@ -64,19 +64,19 @@ class SensitivityBounds:
     own_rounding: Any
 
     def certified(self, low: Any, high: Any) -> tuple[Any, Any]:
-        """Bounds of the exact sensitivities, from those for the rank that was found."""
+        """Bounds of the exact sensitivities, from bounds for the numerical rank."""
         return certified_bounds(low, high, self.state.rank_is_certain)
 
 
 def sensitivity_bounds(
     tall: TallMatrix, p: float, state: LewisState | None = None
 ) -> SensitivityBounds:
-    """Bounds of all rows, 1 <= p < inf, for a few leverage computations, or by given weights."""
+    """Bounds of all rows, 1 <= p < inf, from a few leverage computations or from given weights."""
     if state is None:
         state = solve_lewis(tall, p, *LEWIS)
     own: Any = 0.0
     error = state.white.error
-    if error > 1e-9:  # enough for the weights, not for what is computed from A T
+    if error > 1e-9:  # sufficient for the weights, not for computations from A T
         white = whiten(tall, state.row_scale)
         norms = tall.row_norms(white.transform)
         own, error = evaluation_error(tall, white, norms, state.row_scale)
@@ -95,9 +95,9 @@ def sensitivity_bounds(
 
 
 def _extremes(first: int, norms: Array, row_scale: Array, *, p: float) -> Array:
-    """What the bounds need of all rows, with g = norms^2 and v = row_scale^2.
+    """Statistics of all rows for the bounds, with g = norms^2 and v = row_scale^2.
 
-    The logarithm of the largest v g^(1 - p/2) (p < 2) or g^(p/2 - 1) / v (p > 2); and the largest
+    The logarithm of the largest v g^(1 - p/2) (p < 2) or g^(p/2 - 1) / v (p > 2), and the largest
     logarithm x of a power of v whose sum is needed, with the sum of exp(x) over its exponential.
     """
     alive = norms > 0.0
@@ -117,7 +117,7 @@ def _extremes(first: int, norms: Array, row_scale: Array, *, p: float) -> Array:
 
 def _joined_extremes(x: Array, y: Array) -> Array:
     (ratio, top, _), parts = np.maximum(x, y)[0], np.vstack([x, y])
-    if np.isinf(top):  # of nothing, or of the inverse of a weight below range
+    if np.isinf(top):  # log of 0, or of the inverse of a weight below range
         total = parts[:, 2].max()
     else:
         total = (parts[:, 2] * np.exp(parts[:, 1] - top)).sum()
@@ -125,7 +125,7 @@ def _joined_extremes(x: Array, y: Array) -> Array:
 
 
 def _shifts(extremes: Array, p: float) -> tuple[float, float]:
-    """What is added to p/2 log g for the logarithms of the lower and of the upper bound."""
+    """The terms to add to p/2 log g for the logarithms of the lower and of the upper bound."""
     ratio, top, total = (float(number) for number in extremes)
     if p == 2.0 or total == 0.0:  # or all rows are zero
         return 0.0, 0.0
@@ -184,13 +184,13 @@ def orthonormal_rows(tall: MemoryMatrix) -> tuple[Array, tuple[Any, float], bool
 
 
 def row_seconds(m: int, d: int, p: float) -> float:
-    """Rough time that an iteration for a row beside m others takes on one core."""
+    """Approximate time that an iteration for a row takes on one core, with m other rows."""
     unit, others = _SECONDS[int(p > 1.0)]
     return m * (d * d + others) * unit
 
 
 class SensitivitySolver:
-    """Certified sensitivities of chosen rows beside the rows of X.
+    """Certified sensitivities of chosen rows relative to the rows of X.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ class SensitivitySolver:
         self.panels = Panels(*X.shape).fill(X).data
 
     def seconds(self, n_rows: int, iterations: float = 3.0) -> float:
-        """Rough time that `n_rows` rows take on one core."""
+        """Approximate time that `n_rows` rows take on one core."""
         m, d = self.X.shape
         return n_rows * (1e-5 + iterations * row_seconds(m, d, self.p))
 
@@ -224,8 +224,8 @@ class SensitivitySolver:
     ) -> tuple[Array, Array, NDArray[np.int64]]:
         """Lower and upper bounds, and iterations, of the rows `targets`.
 
-        ``places[k]`` is the number of target k in X, or -1 where it is not among its rows. A row is
-        left as soon as its upper bound is at most `cutoff`.
+        ``places[k]`` is the index of target k in X, or -1 if X does not have it. A row is skipped
+        as soon as its upper bound is at most `cutoff`.
         """
         k, d = targets.shape
         lower, upper, iterations = np.zeros(k), np.zeros(k), np.zeros(k, np.int64)
@@ -240,7 +240,7 @@ class SensitivitySolver:
         targets, places = np.ascontiguousarray(targets[alive]), places[alive]
         low, high, count = np.empty(len(alive)), np.empty(len(alive)), np.empty(len(alive), int)
         seconds = self.seconds(len(alive))
-        # Heavy tails take ten times the iterations: a part has to be short for them, too.
+        # Heavy tails take ten times the iterations, so parts must be short.
         n_parts = min(len(alive), max(8, int(seconds / 0.03)))
         spans = part_bounds(len(alive), n_parts)
 

@@ -1,4 +1,4 @@
-"""Draws of rows with given probabilities; what row i gets depends on the key and on i only."""
+"""Draws of rows with given probabilities; the draw for row i depends only on the key and on i."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from randla._random import counter_uniforms
 from randla._tall.base import TallMatrix
 from randla._typing import Array
 
-#: Scores are cut here, in units of one that is surely below them: they are in every sample anyway.
+#: Scores are capped here, in units of a score certainly below: such rows are always sampled.
 _LARGEST = 1e150
 
 
@@ -18,9 +18,9 @@ _LARGEST = 1e150
 
 
 def inclusion_probabilities(u: Array, size: float) -> Array:
-    """``min(1, c u)`` with c such that they add up to `size` (or 1 for each u > 0 if too few are).
+    """``min(1, c u)`` with c such that the sum is `size` (or 1 for each u > 0 if too few are).
 
-    At most `size` of them can be 1, so only the largest scores are sorted.
+    At most `size` probabilities can be 1, so only the largest scores are sorted.
     """
     unit, factor = _unit_and_factor(_top(0, u, size=int(size))[0], size)
     return _inclusion(u, unit, factor)
@@ -29,7 +29,7 @@ def inclusion_probabilities(u: Array, size: float) -> Array:
 def draw_poisson(
     tall: TallMatrix, u: Any, size: int, key: np.uint64
 ) -> tuple[NDArray[np.int64], Array]:
-    """Numbers and inclusion probabilities of rows that are drawn independently, by scores u."""
+    """Indices and inclusion probabilities of independently drawn rows, with scores u."""
     top = tall.join_vectors(_top, u, shape=(1, size + 2), join=_joined_tops, size=size)
     unit, factor = _unit_and_factor(tall.compute(top)[0], size)
     parts = tall.gather_vectors(_draw, u, key=key, unit=unit, factor=factor)
@@ -38,15 +38,15 @@ def draw_poisson(
 
 
 def _top(first: int, u: Array, *, size: int) -> Array:
-    """The `size` largest scores, falling; the sum of the others; how many scores are positive.
+    """The `size` largest scores, descending; the sum of the others; the number of positive scores.
 
-    The sum is in units of the least of the largest, so that it stays in the range of numbers.
+    The unit of the sum is the least of the largest scores, so that it does not overflow.
     """
     return _packed(u, 0.0, float(np.count_nonzero(u)), size)
 
 
 def _packed(u: Array, remainder: float, n_positive: float, size: int) -> Array:
-    """The table of `_top` for scores u, and a remainder in units of the `size`-th of them."""
+    """The table of `_top` for scores u, with the remainder in units of the `size`-th of them."""
     out = np.zeros((1, size + 2))
     if len(u) > size:
         at_top = np.argpartition(u, len(u) - size)[len(u) - size :]  # linear, unlike a sort
@@ -54,15 +54,15 @@ def _packed(u: Array, remainder: float, n_positive: float, size: int) -> Array:
         if least > 0.0:
             remainder += (np.delete(u, at_top) / least).sum()
         u = u[at_top]
-    out[0, : len(u)] = np.sort(u)[::-1]  # zeros below, if there are fewer
+    out[0, : len(u)] = np.sort(u)[::-1]  # padded with zeros if there are fewer
     out[0, size:] = remainder, n_positive
     return out
 
 
 def _joined_tops(x: Array, y: Array) -> Array:
-    """The table of the scores of both."""
+    """The table of the scores of both parts."""
     size = x.shape[1] - 2
-    both = np.concatenate([x[0, :size], y[0, :size]])  # the largest of all are among them
+    both = np.concatenate([x[0, :size], y[0, :size]])  # the largest of all are among these
     least = np.partition(both, size)[size]  # of the largest: the new unit of the remainders
     remainder = 0.0
     if least > 0.0:
@@ -71,7 +71,7 @@ def _joined_tops(x: Array, y: Array) -> Array:
 
 
 def _unit_and_factor(top: Array, size: float) -> tuple[float, float]:
-    """Unit of the scores, and c for scores in it; c is inf if no more than `size` are positive.
+    """Unit of the scores, and c for scores in it; c is inf if at most `size` are positive.
 
     With the j largest in every sample, c = (size - j) / (sum of the others).
     """
@@ -82,8 +82,8 @@ def _unit_and_factor(top: Array, size: float) -> tuple[float, float]:
     largest = _in_units(largest, unit)  # the last is 1
     sums = np.cumsum(largest[::-1])[::-1] + remainder  # without the j largest
     for j in range(len(largest)):  # ends at size - 1 at the latest
-        factor = (size - j) / sums[j]  # so that the others add up to size - j
-        if factor * largest[j] <= 1.0:  # no more of them are certain
+        factor = (size - j) / sums[j]  # so that the others sum to size - j
+        if factor * largest[j] <= 1.0:  # no others are certain
             break
     return float(unit), float(factor)
 
@@ -96,7 +96,7 @@ def _inclusion(u: Array, unit: float, factor: float) -> Array:
 
 
 def _in_units(u: Array, unit: float) -> Array:
-    """Scores, which may lie anywhere in the range of numbers, in units of one of the largest."""
+    """Scores, of any magnitude, in units of one of the largest."""
     with np.errstate(over="ignore"):
         return np.minimum(u / unit, _LARGEST)
 
@@ -104,7 +104,7 @@ def _in_units(u: Array, unit: float) -> Array:
 def _draw(
     first: int, u: Array, *, key: np.uint64, unit: float, factor: float
 ) -> tuple[NDArray[np.int64], Array]:
-    """Numbers of the rows of a block that are drawn, and their inclusion probabilities."""
+    """Indices of the drawn rows of a block, and their inclusion probabilities."""
     random = np.empty(len(u))
     counter_uniforms(key, first, random)
     pi = _inclusion(u, unit, factor)
@@ -116,7 +116,7 @@ def _draw(
 
 
 def uniforms(key: np.uint64, n: int) -> Array:
-    """A uniform number for each row, by its number."""
+    """A uniform number for each row, determined by its index."""
     out = np.empty(n)
     counter_uniforms(key, 0, out)
     return out
@@ -145,12 +145,12 @@ def systematic(pi: Array, size: int, key: np.uint64, order_key: np.uint64) -> ND
 def with_replacement(
     u: Array, size: int, key: np.uint64
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
-    """Independent draws with probability proportional to the scores, equal ones merged.
+    """Independent draws with probability proportional to the scores, with equal draws merged.
 
-    Returns the distinct rows, how often each was drawn, and how often it was to be expected.
+    Returns the distinct rows, how often each was drawn, and its expected number of draws.
     """
     positive = np.flatnonzero(u > 0)
-    edges = np.cumsum(u[positive] / u.max())  # cumulated, in units of the largest
+    edges = np.cumsum(u[positive] / u.max())  # cumulative, in units of the largest
     draws = np.searchsorted(edges, uniforms(key, size) * edges[-1], side="right")
     indices, counts = np.unique(positive[np.minimum(draws, len(positive) - 1)], return_counts=True)
     expected = size * (u[indices] / u.max()) / edges[-1]

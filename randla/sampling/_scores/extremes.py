@@ -27,16 +27,16 @@ class TotalSensitivity(Result):
     Attributes
     ----------
     value : float
-        An unbiased estimate, or the sum itself.
+        An unbiased estimate, or the exact sum.
     standard_error : float
-        Of the sampling, and of the rows that were solved to a tolerance; 0 where all rows were
-        solved. For p = 20 and 100 draws nominal 90, 95 and 99 % intervals held in 88, 93 and 97 %
-        of the runs; with 20 draws in 83 % at each level, for heavy-tailed rows, as all draws are
-        alike in one run of six. `lower` and `upper` are right in any case.
+        Standard error of the sampling and of the rows that were solved to a tolerance; 0 if all
+        rows were solved. For p = 20 and 100 draws, nominal 90, 95 and 99 % intervals covered in 88,
+        93 and 97 % of the runs. With 20 draws they covered in 83 % at each level, for heavy-tailed
+        rows, as in one run of six all draws coincide. `lower` and `upper` hold in any case.
     lower, upper : float
         Certified bounds of the sum.
     n_draws : int
-        Rows drawn, or all.
+        Number of rows drawn, or of all rows.
     p : float
     """
 
@@ -64,13 +64,13 @@ class MaxSensitivity(Result):
     Attributes
     ----------
     value : float
-        The largest sensitivity: the middle of the certified interval, where that is narrow.
+        The largest sensitivity: the midpoint of the certified interval, if it is narrow.
     lower, upper : float
-        The largest sensitivity lies between them.
+        Certified bounds of the largest sensitivity.
     row : int
         A row whose sensitivity is at least `lower`.
     n_rows_solved : int
-        How many rows had to be solved exactly.
+        Number of rows that had to be solved exactly.
     p : float
     """
 
@@ -88,13 +88,13 @@ class MaxSensitivity(Result):
 def total_sensitivity(
     A: ArrayLike, p: float, *, n_draws: int = 100, progress: bool = False, rng: Any = None
 ) -> TotalSensitivity:
-    r"""Sum of the l_p sensitivities of all rows, from the exact sensitivities of a few.
+    r"""Sum of the l_p sensitivities of all rows, from the exact sensitivities of a few rows.
 
     Rows are drawn with probability :math:`q_i`, half by their Lewis weights, half by certified
     upper bounds :math:`u_i \ge s_i`, and :math:`S = \sum_i s_i` is estimated by the mean of
     :math:`s_i / q_i`, which is unbiased. As :math:`s_i / w_i` varies by at most
-    :math:`d^{|1 - p/2|}`, so little as 100 draws often give one to five per cent; and no draw is
-    above :math:`2 \sum_i u_i`, whatever p.
+    :math:`d^{|1 - p/2|}`, as few as 100 draws often give an accuracy of one to five percent; and no
+    draw is above :math:`2 \sum_i u_i`, for any p.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def total_sensitivity(
     p : float
         1 <= p < inf.
     n_draws : int
-        Number of draws, at least 2. If it is n or more, all rows are solved instead.
+        Number of draws, at least 2. If it is at least n, all rows are solved instead.
     progress : bool
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
@@ -110,7 +110,7 @@ def total_sensitivity(
     Returns
     -------
     TotalSensitivity
-        With `value`, `standard_error` (0 at p = 2 and where all rows were solved) and certified
+        With `value`, `standard_error` (0 at p = 2 and if all rows were solved) and certified
         bounds.
 
     Raises
@@ -124,9 +124,9 @@ def total_sensitivity(
 
     Notes
     -----
-    A few leverage computations and :math:`O(n d^2)` for each draw. For p <= 2 the total lies
-    between :math:`d^{p/2}` and d, for p >= 2 between d and :math:`d^{p/2}`; how sampling by
-    sensitivities compares with Lewis weights depends on it [1]_.
+    The cost is a few leverage computations and :math:`O(n d^2)` for each draw. For p <= 2 the total
+    lies between :math:`d^{p/2}` and d, for p >= 2 between d and :math:`d^{p/2}`; it determines how
+    sampling by sensitivities compares with Lewis weights [1]_.
 
     References
     ----------
@@ -173,21 +173,21 @@ def max_sensitivity(
 ) -> MaxSensitivity:
     r"""The largest l_p sensitivity of a row, by branch and bound.
 
-    Certified upper bounds of all rows come from Lewis weights; rows are solved in the order of
-    their bounds until no bound is above the best sensitivity found. The answer is exact up to
-    `rtol`, usually from a few rows.
+    Lewis weights provide certified upper bounds of all rows; rows are solved in the order of their
+    bounds until no bound is above the largest sensitivity found. The result is exact up to `rtol`,
+    usually from a few rows.
 
     Parameters
     ----------
     A : (n, d) array_like or sparse matrix
     p : float
-        1 <= p <= inf. At p = inf the answer is 1, attained by any row that is largest somewhere.
+        1 <= p <= inf. At p = inf the result is 1, attained by any row that is largest for some x.
     rtol : float
         Relative width of the interval.
     progress : bool
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
-        Not used; accepted as by all functions that score rows.
+        Not used; accepted for consistency with the other score functions.
 
     Returns
     -------
@@ -204,8 +204,8 @@ def max_sensitivity(
 
     Notes
     -----
-    A few leverage computations and :math:`O(n d^2)` for each row that is solved. Where all rows are
-    alike and p is far from 2, no row stands out and nearly all have to be solved.
+    The cost is a few leverage computations and :math:`O(n d^2)` for each solved row. If all rows
+    are similar and p is far from 2, no row stands out and nearly all must be solved.
 
     Examples
     --------
@@ -226,7 +226,7 @@ def max_sensitivity(
         row = int(np.argmax(scores.values))
         low, high = float(scores.lower.max()), float(scores.upper.max())
         value = float(scores.values[row])
-        if p == np.inf:  # of the vectors A x, this row is an entry of largest absolute value
+        if p == np.inf:  # for some vector A x, this row is an entry of largest absolute value
             value = low = high = float(high > 0.0)
         return MaxSensitivity(value, low, high, row, 0, p)
     bounds = sensitivity_bounds(tall, p)

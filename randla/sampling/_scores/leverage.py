@@ -1,4 +1,4 @@
-"""Leverage scores: how much a row matters to the least-squares geometry of a matrix."""
+"""Leverage scores: the importance of each row for the least-squares geometry of a matrix."""
 
 from typing import Any, Literal
 
@@ -30,20 +30,20 @@ def leverage_scores(
 
     They lie between 0 and 1, add up to the rank of `A`, and do not depend on the basis of its
     columns. The scores are the squared row norms of :math:`A R^{-1}` with R from the Cholesky
-    factor of the Gram matrix of the column-scaled `A`, corrected by a second one where the
-    estimated error of the first is above 1e-9 [1]_. Beyond condition 1e7, R comes from Householder
-    factorisations of tiles, with a pivoted rank decision, and is corrected once.
+    factor of the Gram matrix of the column-scaled `A`, corrected by a second factor if the
+    estimated error of the first is above 1e-9 [1]_. Above condition number 1e7, R is computed by
+    Householder factorizations of tiles, with a pivoted rank decision, and corrected once.
 
     Parameters
     ----------
     A : (n, d) array_like, sparse matrix, or Dask array
-        Real and finite, read as it lies. A sparse matrix is densified at most a tile at a time.
+        Real and finite, in any memory order. A sparse matrix is densified at most a tile at a time.
     method : {"auto", "exact", "sketch"}
-        "exact" is exact up to rounding. "sketch" is an estimate for hundreds of columns or more:
-        R comes from a `SparseSignSketch` of 8 d rows, and the norms from some d/6 (32 to 128)
-        random combinations of the columns [2]_; up to 32 columns, or 8 d rows, it would cost more
-        than "exact", which is then taken. "auto" is "exact" unless that needs more than some 1e13
-        operations, minutes.
+        "exact" is exact up to rounding. "sketch" is an estimate for hundreds of columns or more: R
+        comes from a `SparseSignSketch` of 8 d rows, and the norms from about d/6 (32 to 128) random
+        combinations of the columns [2]_. For at most 32 columns, or 8 d rows, it would cost more
+        than "exact", which is then used. "auto" is "exact" unless that needs more than about 1e13
+        operations (minutes).
     weights : (n,) array_like, optional
         Non-negative; the scores of the rows of :math:`W^{1/2} A`.
     ridge : float
@@ -55,13 +55,13 @@ def leverage_scores(
     Returns
     -------
     Scores
-        "exact": with `residual` the estimated relative rounding error, by which `lower` and
-        `upper` differ from the values. "sketch": with `residual` the relative standard error of
-        each score, 0.13 to 0.27. A score over the exact one is distributed about like a mean of as
-        many squared normals as there are combinations: with 32 the extremes of 3000 rows are about
-        0.36 and 2.1, of a million rows 0.22 and 2.7 (128: 0.51 and 1.7), so mix in some uniform
-        scores before sampling. Only `lower` says something about the exact scores then (`upper`
-        is 1).
+        For "exact", `residual` is the estimated relative rounding error, by which `lower` and
+        `upper` differ from the values. For "sketch", `residual` is the relative standard error of
+        each score, 0.13 to 0.27. The ratio of a score to the exact score is distributed
+        approximately like the mean of as many squared normals as there are combinations: with 32
+        the extremes over 3000 rows are about 0.36 and 2.1, over a million rows 0.22 and 2.7 (with
+        128: 0.51 and 1.7), so mix in some uniform scores before sampling. Only `lower` then
+        restricts the exact scores (`upper` is 1).
 
     Raises
     ------
@@ -75,13 +75,13 @@ def leverage_scores(
 
     Notes
     -----
-    Two passes over `A` for well-conditioned columns, :math:`3nd^2` operations; four otherwise.
+    Two passes over `A` for well-conditioned columns, :math:`3nd^2` operations; otherwise four.
 
-    A column counts as dependent where its pivot is below :math:`32 u \max(d, \sqrt n)` of the
+    A column counts as dependent if its pivot is below :math:`32 u \max(d, \sqrt n)` times the
     largest, u = 2.2e-16 (4.8e-7 for float32). `certified` is False, and the bounds are 0 and 1, if
-    a pivot that was dropped is too large to be a rounding error, above 1/64 of that (1/4 for
-    float32), unless the column is an exact sum of others, as a column of ones is of indicators.
-    The scores are those of a matrix of lower rank nearby.
+    a dropped pivot is too large to be a rounding error, above 1/64 of that threshold (1/4 for
+    float32), unless the column is an exact sum of others, such as a column of ones with indicators.
+    The scores are then those of a nearby matrix of lower rank.
 
     References
     ----------
@@ -92,7 +92,7 @@ def leverage_scores(
 
     Examples
     --------
-    The row that alone has a second column cannot be left out:
+    The only row with a nonzero second entry cannot be left out:
 
     >>> import numpy as np
     >>> from randla.sampling import leverage_scores
@@ -137,7 +137,7 @@ def exact_leverage(tall: TallMatrix, row_scale: Any = None) -> Scores:
 
 
 def sketch_sizes(n: int, d: int, method: str) -> tuple[int, int] | None:
-    """Rows of the sketch and combinations of the columns; None where "exact" costs less."""
+    """Rows of the sketch and combinations of the columns; None if "exact" costs less."""
     if method == "exact" or (method == "auto" and n * d * d <= _EXACT_WORK):
         return None
     sketch_rows, combinations = _SKETCH_ROWS * d, min(max(d // 6, 32), 128)  # 8 d and some d/6
@@ -154,8 +154,8 @@ def _sketched(
 ) -> Scores:
     """Norms of A R^-1 G with R from a sketch and G a Gaussian matrix.
 
-    For a fixed x the sketch makes |A R^-1|^2 wrong by a common factor, which the known sum takes
-    out, and a relative standard deviation of sqrt(2/(rows - d)); G adds sqrt(2/columns). The
+    For a fixed x, the error of the sketch in |A R^-1|^2 is a common factor, which the known sum
+    removes, and a relative standard deviation of sqrt(2/(rows - d)); G adds sqrt(2/columns). The
     leverage in the span of the combinations X is a lower bound of the leverage, and at least
     |x_i|^2 / |X'X|.
     """
@@ -165,15 +165,15 @@ def _sketched(
     tall.row_scale = row_scale
     SA, _ = tall.sketch_with(S, None)  # all columns, unscaled
     sketched = open_tall(SA, ridge=tall.ridge)
-    white = whiten(sketched, rtol=1e-4)  # T = R^-1; the sketch itself is wrong by more
-    tall.column_scale = sketched.column_scale  # that T is for scaled columns
+    white = whiten(sketched, rtol=1e-4)  # T = R^-1; the error of the sketch itself is larger
+    tall.column_scale = sketched.column_scale  # T is for scaled columns
     G = normal_rows(key, 0, white.rank, combinations) / np.sqrt(combinations)
     T = white.transform @ G  # (d, combinations)
     gram, norms = tall.gram_and_norms(T, row_scale)
     total, scaled = np.trace(gram), tall.with_ridge(gram, T)  # tr X'X, and X'X with the ridge
     squares = norms * norms  # |x_i|^2 of the rows of X = V A T
     lower = squares * ((1.0 - 1e-9) / max(float(np.linalg.norm(scaled, 2)), 1e-300))
-    expected = float(white.rank)  # what the scores add up to
+    expected = float(white.rank)  # the sum of the scores
     if tall.ridge:  # the effective dimension is estimated by the same norms
         expected *= total / np.trace(scaled)
     values = np.clip(squares * (expected / total if total > 0.0 else 1.0), lower, 1.0)

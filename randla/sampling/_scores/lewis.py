@@ -1,15 +1,15 @@
-"""Lewis weights: the change of density after which the l_p norm looks like a Euclidean one.
+"""Lewis weights: the change of density that makes the l_p norm comparable to a Euclidean norm.
 
 The fixed point w_i = leverage_i(W^(1/2 - 1/p) A) is solved in log w. With the residual
 r = log(leverage / w), a step w <- w exp(eta r) has, to first order, the Jacobian
 I - eta (I - beta (I - P)) with beta = 1 - 2/p and P similar to a positive semidefinite matrix of
 norm 1. Its eigenvalues lie between 1 - eta and 1 - 2 eta / p, so that
 
-* eta = p/2 (Cohen and Peng) removes all directions in which P vanishes, which are nearly all, at
-  once, and contracts the maximum norm of the residual by |1 - p/2| for p < 4;
+* eta = p/2 (Cohen and Peng) removes every direction in the kernel of P, almost all of them, in one
+  step, and contracts the maximum norm of the residual by |1 - p/2| for p < 4;
 * eta = 2p/(p + 2) has the best guaranteed factor, |p - 2|/(p + 2), for every p.
 
-Anderson mixing of the last few steps takes the rest.
+Anderson mixing of the last few steps reduces the rest.
 
 Source: Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-192.
 """
@@ -32,11 +32,11 @@ from randla.sampling._scores.anderson import AndersonAcceleration
 from randla.sampling._scores.lewis_form import ROUNDED, LewisState, first_whitening, solve_form
 from randla.sampling._scores.result import UNKNOWN, NotConvergedWarning, Scores
 
-#: Rounding error of scores that sampling may still notice: rows by the hundred million.
+#: Rounding error of scores that sampling may still detect: hundreds of millions of rows.
 SAMPLING_ROUNDING = 1e-9
-#: Leverage computations at most, for sampling.
+#: Maximum number of leverage computations, for sampling.
 ITERATIONS = 200
-_LEAST_NORM = 2.0**-1000  # of a row beside much longer ones: its weight stays a number
+_LEAST_NORM = 2.0**-1000  # scale of a row among much longer ones: its weight stays a number
 
 
 def lewis_weights(
@@ -62,29 +62,29 @@ def lewis_weights(
     Parameters
     ----------
     A : (n, d) array_like, sparse matrix, or Dask array
-        Real and finite, read as it lies.
+        Real and finite, in any memory order.
     p : float
         0 < p < inf. At p = 2 the weights are the leverage scores.
     rtol : float
-        The iteration ends when :math:`\max_i |\log(\tau_i / w_i)|` is at most this (0.1 is enough
+        The iteration ends when :math:`\max_i |\log(\tau_i / w_i)|` is at most `rtol` (0.1 is enough
         for sampling).
     max_iterations : int
-        Leverage computations at most.
+        Maximum number of leverage computations.
     progress : bool
-        Show a progress bar for each pass over the rows that takes long (needs tqdm).
+        Show a progress bar for each long pass over the rows (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
-        Not used; accepted as by all functions that score rows.
+        Not used; accepted for consistency with the other score functions.
 
     Returns
     -------
     Scores
-        `residual` is :math:`\max_i |\log(\tau_i / w_i)|` with its rounding error; `lower` and
+        `residual` is :math:`\max_i |\log(\tau_i / w_i)|`, including its rounding error; `lower` and
         `upper` enclose the exact weights.
 
     Warns
     -----
     NotConvergedWarning
-        If `rtol` was not reached; `certified` is False then.
+        If `rtol` was not reached; `certified` is then False.
 
     Raises
     ------
@@ -97,12 +97,12 @@ def lewis_weights(
 
     Notes
     -----
-    Each iteration is one weighted Gram matrix and one product, as `leverage_scores` is. For p < 4
+    Each iteration is one weighted Gram matrix and one product, as in `leverage_scores`. For p < 4
     the fixed-point map is a contraction of log w in the maximum norm with factor
     :math:`|1 - p/2|` [1]_, which makes the weights unique (also for p < 1) and turns the residual
     :math:`\delta` into a bound of the error of log w: :math:`\delta` for :math:`p \le 2`,
-    :math:`p \delta / (4 - p)` for :math:`2 < p < 4`. For larger p the weights are the minimiser
-    of a convex function, whose monotone gradient gives such a bound as well.
+    :math:`p \delta / (4 - p)` for :math:`2 < p < 4`. For larger p the weights are the minimizer
+    of a convex function, whose monotone gradient gives such a bound, too.
 
     References
     ----------
@@ -153,11 +153,11 @@ def _weights(first: int, log_weights: Array) -> Array:
 
 
 def warn_unless_converged(state: LewisState, rtol: float) -> None:
-    """Say that the iteration ended too early."""
+    """Warn that the iteration ended too early."""
     if not state.residual <= rtol:
         warn_caller(
             f"Lewis weights reached a residual of {state.residual:.1e}, not rtol={rtol:g}, in "
-            f"{state.n_iterations} iterations; the bounds are valid all the same",
+            f"{state.n_iterations} iterations; their bounds are still valid",
             NotConvergedWarning,
         )
 
@@ -167,14 +167,14 @@ def solve_lewis(
 ) -> LewisState:
     """Iterate until the residual, with its rounding error, is at most `rtol`.
 
-    `rounding` is what the factors of the iteration may be off by.
+    `rounding` is the relative error of the factors of the iteration.
     """
-    if tall.lazy:  # vectors of the last few steps, which Anderson acceleration keeps, are too long
+    if tall.lazy:  # the vectors that Anderson acceleration keeps are too long
         return solve_form(tall, p, rtol, max_iterations, rounding)
     n = tall.n
     white, is_certain = first_whitening(tall)
     first = norms = tall.row_norms(white.transform)  # roots of the leverage scores of A
-    alive: Any = norms > 0.0  # zero rows have no part in the iteration
+    alive: Any = norms > 0.0  # zero rows do not take part in the iteration
     log_weights = np.full(n, -np.inf)  # of rows of zeros
 
     def at_once(residual: float, count: int) -> LewisState:
@@ -183,10 +183,10 @@ def solve_lewis(
 
     if white.rank == 0:
         return at_once(0.0, 0)
-    if p == 2.0:  # leverage: no iteration
+    if p == 2.0:  # leverage: no iteration needed
         log_weights[alive] = 2.0 * np.log(norms[alive])
         return at_once(white.error, 1)
-    if int(alive.sum()) == white.rank:  # no row can do without any other: all weights are 1
+    if int(alive.sum()) == white.rank:  # every row is indispensable: all weights are 1
         log_weights[alive] = 0.0
         return at_once(0.0, 1)
     rows = slice(None) if alive.all() else np.flatnonzero(alive)
@@ -199,14 +199,14 @@ def solve_lewis(
             white = whiten(tall, row_scale, rtol=rounding)
             norms = tall.row_norms(white.transform)  # leverage = (row_scale norms)^2
         residual, distance = _log_ratio(norms[rows], x, top, p)
-        delta = distance + white.error  # the residual that can be promised
+        delta = distance + white.error  # the residual that can be guaranteed
         if best is None or delta < best[0]:
             best = delta, x, row_scale, norms, white  # it need not fall
         if delta <= rtol or distance <= ROUNDED * white.error:
             break
         phi = 0.0
-        if p >= 4.0:  # (1 - 2/p) sum w - log det(A' W^(1 - 2/p) A), which the weights minimise
-            with np.errstate(over="ignore"):  # then the step is taken back
+        if p >= 4.0:  # (1 - 2/p) sum w - log det(A' W^(1 - 2/p) A), which the weights minimize
+            with np.errstate(over="ignore"):  # then the step is undone
                 total = np.exp(x).sum()
             phi = (1.0 - 2.0 / p) * total - white.log_det - 2.0 * white.rank * top
         x = acceleration.step(x, residual, delta, phi)  # log w + eta log(leverage / w), mixed

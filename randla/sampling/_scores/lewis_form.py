@@ -1,8 +1,8 @@
 """Lewis weights as a quadratic form: w(a) = |a T|^p is a function of the row.
 
-With M = (T T')^-1 and F(M) = A' W^(1 - 2/p) A the equation of `lewis` is M = F(M). The iteration
-keeps no number for each row. So a Dask array takes the same steps as an array in memory, and both
-give the same scores up to rounding, which sampling needs. It takes a few more steps than Anderson
+With M = (T T')^-1 and F(M) = A' W^(1 - 2/p) A, the equation of `lewis` is M = F(M). The iteration
+stores no number per row. So a Dask array takes the same steps as an array in memory, and both give
+the same scores up to rounding, as sampling requires. It takes a few more steps than Anderson
 acceleration.
 
 Source: Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-192.
@@ -20,7 +20,7 @@ from randla._tall.base import TallMatrix, by_blocks
 from randla._tall.whitening import Whitening, spectral_norm, whiten
 from randla._typing import Array
 
-#: Share of the rounding error below which the rest of the residual is left.
+#: Fraction of the rounding error below which the rest of the residual is ignored.
 ROUNDED = 0.1
 
 
@@ -41,11 +41,11 @@ class LewisState:
     first_norms : (n,) ndarray
         The same for equal weights: square roots of the leverage scores of A.
     white : Whitening
-        That of ``diag(row_scale) A``.
+        The whitening of ``diag(row_scale) A``.
     residual : float
-        ``max |log(leverage / weight)|`` with its rounding error.
+        ``max |log(leverage / weight)|``, including its rounding error.
     n_iterations : int
-        Leverage computations, those after the best weights too.
+        Number of leverage computations, including those after the best weights.
     rank_is_certain : bool
         See `Whitening`.
     """
@@ -61,7 +61,7 @@ class LewisState:
 
 
 def first_whitening(tall: TallMatrix) -> tuple[Whitening, bool]:
-    """The whitening of A where all weights are equal, and whether its rank is certain.
+    """The whitening of A for equal weights, and whether its rank is certain.
 
     Dependent columns are left out from now on: a basis of the columns has the same weights.
     """
@@ -82,9 +82,9 @@ def solve_form(
     *,
     weights_only: bool = False,
 ) -> LewisState:
-    """Iterate until the residual is at most `rtol`; `rounding` is what factors may be off by.
+    """Iterate until the residual is at most `rtol`; `rounding` is the error of the factors.
 
-    With `weights_only` the other vectors are left out.
+    With `weights_only` the other vectors are not computed.
     """
     first, is_certain = first_whitening(tall)
     norms = _Norms(tall)
@@ -113,14 +113,14 @@ class _Norms:
     def of(self, T: Array) -> Any:
         """Norms of the rows of A T."""
         for A, factor, norms in self._known:
-            if A is self.tall.A and factor is T:  # A is another one after rows were shortened
+            if A is self.tall.A and factor is T:  # A changed when rows were shortened
                 return norms
         norms = self.tall.row_norms(T)
         self._known = [*self._known[-2:], (self.tall.A, T, norms)]  # old, new and scaled
         return norms
 
     def times(self, T: Array, scale: float) -> Array:
-        """``scale T``, whose norms are known then."""
+        """``scale T``, with its norms known."""
         scaled = T * scale
         self._known = [*self._known[-2:], (self.tall.A, scaled, scale * self.of(T))]
         return scaled
@@ -152,7 +152,7 @@ def _log_ratio(first: int, old: Array, new: Array) -> Array:
     """The largest ``|log(leverage / w)|``: leverage = w^(1 - 2/p) new^2, w = old^p."""
 
     def largest(rows: slice) -> float:
-        alive = old[rows] > 0.0  # rows of zeros have no part
+        alive = old[rows] > 0.0  # rows of zeros do not take part
         ratio = np.log(new[rows][alive]) - np.log(old[rows][alive])
         return float(np.abs(2.0 * ratio).max(initial=0.0))
 
@@ -164,7 +164,7 @@ def _fixed_point(
 ) -> tuple[Array, Whitening, float, int]:
     """Iterate M <- F(M), which contracts the residual by |1 - p/2|.
 
-    Where all leverage scores are equal, the first weights are theirs.
+    If all leverage scores are equal, they are the first weights.
     """
     tall = norms.tall
 
@@ -174,12 +174,12 @@ def _fixed_point(
     T = norms.times(start.transform, (start.rank / tall.n) ** (1.0 / p - 0.5))
     white, n_iterations = whitened(T), 1  # leverage of W^(1/2 - 1/p) A
     while True:
-        following = white.transform  # F(M) in place of M
-        is_last = n_iterations == max_iterations  # whose weights are kept
+        following = white.transform  # F(M) replaces M
+        is_last = n_iterations == max_iterations  # its weights are kept
         ratio, next_white = tall.alongside(
             norms.largest_log_ratio(T, following), None if is_last else partial(whitened, following)
         )
-        n_iterations += next_white is not None  # it came along
+        n_iterations += next_white is not None  # it was computed with it
         residual = float(ratio[0, 0]) + white.error  # max |log(leverage / w)|
         if is_last or residual <= max(rtol, (1.0 + ROUNDED) * white.error):
             return T, white, residual, n_iterations
@@ -191,7 +191,7 @@ def _fixed_point(
 def _damped_fixed_point(
     norms: _Norms, start: Whitening, p: float, rtol: float, max_iterations: int, rounding: float
 ) -> tuple[Array, Whitening, float, int]:
-    """Iterate M <- (1 - t) M + t F(M), scaled so that the weights add up to the rank.
+    """Iterate M <- (1 - t) M + t F(M), scaled such that the weights add up to the rank.
 
     F turns an increase of M into a decrease, up to p/2 - 1 times as large: t = 4/(p + 2) contracts
     by (p - 2)/(p + 2). In the basis T in which M is the identity, F(M) has the trace sum w = d, so
@@ -201,7 +201,7 @@ def _damped_fixed_point(
     d, share, white = tall.d, 4.0 / (p + 2.0), None  # share: t
     T = start.transform  # scaled so that sum w is in range
     T = norms.times(T, 1.0 / float(tall.compute(norms.of(T).max())))
-    n_iterations = 1  # the factor in the end
+    n_iterations = 1  # the factor at the end
     while n_iterations < max_iterations:
         G, n_iterations = _gram_in(tall, T, norms.row_scale(T, p), rounding), n_iterations + 1
         total = np.trace(G)  # sum of w, where M is the identity
@@ -223,7 +223,7 @@ def _damped_fixed_point(
 
 
 def _gram_in(tall: TallMatrix, T: Array, row_scale: Any, rounding: float) -> Array:
-    """``(V A T)' (V A T)``; from that of V A, which costs half, where its columns allow it."""
+    """``(V A T)' (V A T)``; computed from V A, at half the cost, if its columns allow it."""
     G = tall.gram(None, row_scale)
     scale = np.sqrt(np.diag(G))  # D: columns of norm 1
     S = scale[:, None] * T  # D T, as T'GT = (D T)' (D^-1 G D^-1) (D T)
@@ -233,6 +233,6 @@ def _gram_in(tall: TallMatrix, T: Array, row_scale: Any, rounding: float) -> Arr
 
 
 def _upper(T: Array) -> Array:
-    """An upper triangle R with R R' = T T', by which products take half the time."""
+    """An upper triangle R with R R' = T T', whose products take half the time."""
     R: Any = rq(T, mode="r")
     return R

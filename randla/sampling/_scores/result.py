@@ -1,4 +1,4 @@
-"""The result of the functions that score rows: an array of values that carries its bounds."""
+"""The result of the score functions: an array of values with bounds."""
 
 import math
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ from randla._results import RandlaWarning, Result, axes_or_new
 from randla._typing import Array
 from randla._validation import read_only
 
-#: A ratio of the exact score and the value that says nothing: bounds are 0 and 1.
+#: A ratio of the exact score to the value without information: bounds are 0 and 1.
 UNKNOWN = math.inf
 
 
 class NotConvergedWarning(RandlaWarning):
-    """An iteration ended before its tolerance; the bounds of the result say how far it came."""
+    """An iteration ended before its tolerance; the bounds of the result show its accuracy."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scores(NDArrayOperatorsMixin, Result):
-    """Scores of the rows of a matrix, one number a row, between certified bounds.
+    """Scores of the rows of a matrix, one number a row, with certified bounds.
 
-    It behaves as the array of values: NumPy functions and operators, indexing, ``len`` and
-    iteration see `values` and return plain arrays. Of a Dask array the scores and their bounds are
-    Dask arrays, chunked like its rows and computed when they are asked for.
+    It behaves like the array of values: NumPy functions and operators, indexing, ``len`` and
+    iteration act on `values` and return plain arrays. The scores and bounds of a Dask array are
+    Dask arrays, chunked like its rows and computed on demand.
 
     Attributes
     ----------
@@ -37,22 +37,21 @@ class Scores(NDArrayOperatorsMixin, Result):
     lower, upper : (n,) ndarray
         Bounds: the exact score of each row lies between them.
     certified : bool
-        Whether the bounds pin the values down to the tolerance that was asked for (rounding, where
-        there is none). The bounds are valid in any case, but say nothing (0 and 1) where the rank
-        of the matrix hangs on digits that doubles do not have, as beside a row that is some 1e11
-        times as long as the others. Columns that depend on others up to rounding, to a relative
-        1e-16 times ``max(d, sqrt(n))``, count as dependent: the bounds are those of a matrix that
-        near.
+        Whether the bounds enclose the values to the requested tolerance (to rounding error, if
+        there is none). The bounds are always valid, but carry no information (0 and 1) if the rank
+        of the matrix depends on digits that doubles do not have, as with a row about 1e11 times as
+        long as the others. Columns that depend on others up to rounding, to a relative 1e-16 times
+        ``max(d, sqrt(n))``, count as dependent: the bounds are then those of a matrix that near.
     residual : float
-        How far the computation was from its end: the estimated relative rounding or sketching
-        error of leverage scores; ``max |log(leverage / weight)|`` of Lewis weights; the largest
-        relative gap ``(upper - lower) / upper`` of sensitivities.
+        The error of the computation: the estimated relative rounding or sketching error of leverage
+        scores; ``max |log(leverage / weight)|`` of Lewis weights; the largest relative gap
+        ``(upper - lower) / upper`` of sensitivities.
     n_iterations : int
-        Iterations used: 0 for direct methods; the largest number of a row for sensitivities.
+        Iterations used: 0 for direct methods; the maximum over the rows for sensitivities.
     kind : str
-        What the scores are: "leverage", "lewis", "sensitivity", ...
+        The kind of scores: "leverage", "lewis", "sensitivity", ...
     p : float
-        The power of the norm that they belong to.
+        The power of the norm.
 
     Examples
     --------
@@ -71,7 +70,7 @@ class Scores(NDArrayOperatorsMixin, Result):
     n_iterations: int
     kind: str
     p: float
-    #: Lower and upper bounds, or by which factor the exact scores may differ from the values.
+    #: Lower and upper bounds, or the factor by which the exact scores may differ from the values.
     _bounds: Any = UNKNOWN
 
     _shown: ClassVar[tuple[str, ...]] = (
@@ -114,26 +113,26 @@ class Scores(NDArrayOperatorsMixin, Result):
         """Upper bounds of the exact scores."""
         if isinstance(self._bounds, tuple):
             return self._bounds[1]  # type: ignore[no-any-return]
-        if np.ndim(self._bounds) == 0 and math.isinf(self._bounds):  # and 0 inf is no number
+        if np.ndim(self._bounds) == 0 and math.isinf(self._bounds):  # and 0 * inf is NaN
             return _frozen((self.values > 0.0).astype(np.float64))
         return _frozen(np.minimum(self.values * self._bounds, 1.0))
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the scores in falling order, with their bounds, on logarithmic axes.
+        """Plot the scores in descending order, with their bounds, on logarithmic axes.
 
         Zeros are left out. Needs matplotlib.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------
         ax : matplotlib Axes
         """
         ax = axes_or_new(ax)
-        order = np.argsort(-self.values, kind="stable")  # falling, ties by row
+        order = np.argsort(-self.values, kind="stable")  # descending, ties by row
         order = order[self.values[order] > 0.0]  # as axes are logarithmic
         ranks = np.arange(1, len(order) + 1)
         (line,) = ax.plot(ranks, self.values[order], label=f"{self.kind}, p = {self.p:g}")
@@ -143,7 +142,7 @@ class Scores(NDArrayOperatorsMixin, Result):
         return ax
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """The values, as NumPy asks for them."""
+        """The values, for NumPy."""
         if copy:
             return np.array(self.values, dtype=dtype)
         if copy is False and dtype is not None and np.dtype(dtype) != self.values.dtype:
@@ -203,20 +202,20 @@ class Scores(NDArrayOperatorsMixin, Result):
         return self.values.min(*args, **options)
 
     def argmax(self, *args: Any, **options: Any) -> Any:
-        """Row of the largest value."""
+        """Index of the row with the largest value."""
         return self.values.argmax(*args, **options)
 
     def argmin(self, *args: Any, **options: Any) -> Any:
-        """Row of the smallest value."""
+        """Index of the row with the smallest value."""
         return self.values.argmin(*args, **options)
 
     def argsort(self, *args: Any, **options: Any) -> Any:
-        """Rows in the order of their values; those of lazy scores are computed for it."""
+        """Rows in the order of their values; lazy scores are computed."""
         return np.asarray(self.values).argsort(*args, **options)
 
 
 def _frozen(values: Any) -> Any:
-    """The values, which cannot be written to (Dask arrays are immutable)."""
+    """The values, read-only (Dask arrays are immutable)."""
     return read_only(values) if isinstance(values, np.ndarray) else values
 
 

@@ -1,4 +1,4 @@
-"""l_p sensitivities: the largest share that a row can have of the norm of a vector A x."""
+"""l_p sensitivities: the largest fraction of the norm of a vector A x that a row can have."""
 
 from typing import Any, Literal
 
@@ -28,12 +28,12 @@ from randla.sampling._scores.result import (
     relative_gap,
 )
 from randla.sampling._scores.sensitivity_max import max_norm_sensitivities
-from randla.sampling._scores.sensitivity_sample import Beside
+from randla.sampling._scores.sensitivity_sample import RowReference
 
 _AFFORDABLE = 10.0  # seconds of one core for which "auto" solves for rows
-_PILOT = 64  # rows whose iterations tell how many all need
-_MAX_NORM_WORK = 1e8  # entries of the programmes, for p = inf
-_NEAR_ONE = 1.01  # powers below are bounded by the sensitivities at p = 1 too
+_PILOT = 64  # rows whose iterations predict how many all rows need
+_MAX_NORM_WORK = 1e8  # entries of the programs, for p = inf
+_NEAR_ONE = 1.01  # for powers up to this, the sensitivities at p = 1 give bounds too
 _SKETCH_RTOL = 1e-2
 _ESTIMATED_ROWS = 1 << 16  # whitened at a time
 
@@ -63,33 +63,33 @@ def lp_sensitivities(
     p : float
         1 <= p <= inf.
     rows : (k,) array_like of int, or mask, optional
-        The rows whose sensitivities are wanted, all by default; all rows of `A` count in the norm.
+        The rows whose sensitivities are computed, all by default; the norm is over all rows of `A`.
     method : {"auto", "exact", "sketch", "bound"}
-        "exact" encloses each sensitivity in an interval of relative width `rtol`: an interior
-        point method for p = 1, Newton's method on the problem without the row itself for
-        1 < p < inf, the simplex method for p = inf. "sketch"
-        solves the same problems on a weighted sample of some 40 d rows: an estimate, not
-        certified. "bound" returns certified upper bounds for a few leverage computations. "auto"
-        is the first of these three that takes some ten seconds of one core at most, by the
-        iterations that a few rows need: heavy tails need more.
+        "exact" encloses each sensitivity in an interval of relative width `rtol`: by an interior
+        point method for p = 1, Newton's method on the problem without the row itself for 1 < p <
+        inf, and the simplex method for p = inf. "sketch" solves the same problems on a weighted
+        sample of about 40 d rows: an estimate, not certified. "bound" returns certified upper
+        bounds for the cost of a few leverage computations. "auto" is the first of these three that
+        takes at most about ten seconds of one core, judged by the iterations of a few rows: heavy
+        tails need more.
     rtol : float
         Relative width of the intervals of "exact".
     progress : bool
-        Show a progress bar (needs tqdm; for Dask arrays it is Dask's own).
+        Show a progress bar (needs tqdm; for Dask arrays, Dask's own).
     rng : {None, int, SeedSequence, Generator}, optional
         For the sample of "sketch".
 
     Returns
     -------
     Scores
-        One value for each of `rows`. `lower` and `upper` enclose the exact sensitivities whatever
-        the method; the values are their middle ("exact"), the estimates ("sketch"), or `upper`
+        One value for each of `rows`. `lower` and `upper` enclose the exact sensitivities for every
+        method; the values are their midpoints ("exact"), the estimates ("sketch"), or `upper`
         ("bound"). `residual` is the largest ``(upper - lower) / upper``.
 
     Warns
     -----
     NotConvergedWarning
-        If "exact" did not reach `rtol` for some rows, as may happen for p between 1 and 1.1.
+        If "exact" did not reach `rtol` for some rows, as can happen for p between 1 and 1.1.
 
     Raises
     ------
@@ -98,16 +98,16 @@ def lp_sensitivities(
 
     See Also
     --------
-    total_sensitivity, max_sensitivity : their sum and maximum, without computing all.
+    total_sensitivity, max_sensitivity : their sum and maximum, without computing all of them.
     lewis_weights, leverage_scores, sample_rows
 
     Notes
     -----
     With :math:`t_i` the same ratio with row i left out of the norm, :math:`s_i = t_i/(1 + t_i)`.
     Any x with :math:`a_i^T x = 1` gives :math:`t_i \ge \|A_{-i} x\|_p^{-p}`, any z with
-    :math:`A_{-i}^T z = a_i` gives :math:`t_i \le \|z\|_q^p`, 1/p + 1/q = 1. Each iteration brings
-    both. All rows cost :math:`O(n^2 d^2)` for a few iterations; "bound" costs :math:`O(n d^2)` and
-    is within :math:`d^{|1 - p/2|}` of the truth [1]_.
+    :math:`A_{-i}^T z = a_i` gives :math:`t_i \le \|z\|_q^p`, 1/p + 1/q = 1. Each iteration yields
+    both bounds. All rows cost :math:`O(n^2 d^2)` for a few iterations; "bound" costs
+    :math:`O(n d^2)` and is within a factor :math:`d^{|1 - p/2|}` of the exact value [1]_.
 
     References
     ----------
@@ -137,7 +137,7 @@ def lp_sensitivities(
 
 
 def _require_method(tall: TallMatrix, p: float, method: str) -> None:
-    """Raise ValueError for a method that there is not for this kind of A, or this p."""
+    """Raise ValueError for a method that is not available for this kind of A, or this p."""
     if tall.lazy and method == "exact":
         raise ValueError(
             "method must be 'auto', 'sketch' or 'bound' for a Dask array, got 'exact': "
@@ -194,7 +194,7 @@ def _by_method(
 
 
 def pilot(k: int) -> NDArray[np.int64]:
-    """The places of a few of k rows, evenly spread."""
+    """The positions of a few of k rows, evenly spread."""
     count = min(_PILOT, -(-k // 16))
     return np.arange(count) * k // max(count, 1)
 
@@ -202,7 +202,7 @@ def pilot(k: int) -> NDArray[np.int64]:
 def affordable(
     solver: SensitivitySolver, k: int, targets: Array, places: NDArray[np.int64], rtol: float
 ) -> bool:
-    """Whether k rows can be solved for in some ten seconds, by the iterations of a few."""
+    """Whether k rows can be solved in about ten seconds, by the iterations of a few."""
     _, _, iterations = solver.solve(targets, places, rtol)
     return k == 0 or solver.seconds(k, float(iterations.mean())) <= _AFFORDABLE
 
@@ -210,7 +210,7 @@ def affordable(
 def _affordable_solver(
     bounds: SensitivityBounds, rows: NDArray[np.int64] | None, rtol: float
 ) -> SensitivitySolver | None:
-    """A solver on all rows, if the chosen ones can be solved for in some ten seconds."""
+    """A solver on all rows, if the chosen rows can be solved in about ten seconds."""
     n = bounds.tall.n
     k = n if rows is None else len(rows)
     if k * row_seconds(n, bounds.state.white.rank, bounds.p) > _AFFORDABLE:
@@ -248,7 +248,7 @@ def exact_rows(
 def _from_norm_one(
     tall: TallMatrix, p: float, rows: NDArray[np.int64] | None, rtol: float, progress: bool
 ) -> tuple[Array, Array, NDArray[np.int64]]:
-    """Bounds from the sensitivities at 1, for p slightly above, where Newton's method is slow.
+    """Bounds from the sensitivities at p = 1, for p slightly above, where Newton's method is slow.
 
     Norms fall with p, hence s^(p) >= s^p; and |Ax|_1 <= n^(1 - 1/p) |Ax|_p, hence
     s^(p) <= n^(p - 1) s^p.
@@ -271,13 +271,13 @@ def _enclosed(
     rtol: float,
     bounds: tuple[Array, Array],
 ) -> Scores:
-    """Scores in the middle of `low` and `high`; `bounds` hold where these may not."""
+    """Scores midway between `low` and `high`; `bounds` hold where these may not."""
     gap, values = relative_gap(low, high), 0.5 * (low + high)
     if not gap <= rtol:
         late = int((high - low > rtol * high).sum())
         warn_caller(
             f"{late} of {len(low)} sensitivities were enclosed to a relative width of at most "
-            f"{gap:.1e}, not rtol={rtol:g}; their intervals are valid all the same",
+            f"{gap:.1e}, not rtol={rtol:g}; their intervals are still valid",
             NotConvergedWarning,
         )
     gap = relative_gap(*bounds)
@@ -311,7 +311,7 @@ def _sketched(
     *,
     affordable_only: bool = False,
 ) -> Scores | None:
-    """Sensitivities beside a weighted sample of the rows, cut to the certified bounds.
+    """Sensitivities estimated from a weighted sample of the rows, cut to the certified bounds.
 
     None if `affordable_only` and they would take too long.
     """
@@ -321,20 +321,20 @@ def _sketched(
     options: dict[str, Any] = {"kind": "sensitivity-sketch", "p": bounds.p}
     if state.white.rank == 0:
         return Scores.of(high, (low, high), certified=True, residual=0.0, **options)
-    beside = Beside.of(bounds, key)
+    reference = RowReference.of(bounds, key)
     if affordable_only:
         k = tall.n if rows is None else len(rows)
         sample = pilot(k) if rows is None else np.sort(rows[pilot(k)])
-        targets, places = whitened_rows(bounds, sample), beside.places(sample)
-        if not affordable(beside.solver, k, targets, places, _SKETCH_RTOL):
+        targets, places = whitened_rows(bounds, sample), reference.places(sample)
+        if not affordable(reference.solver, k, targets, places, _SKETCH_RTOL):
             return None
     T = state.white.transform
-    if tall.lazy:  # all of them, when they are asked for
-        table = tall.map_rows(_estimates, width=2, T=T, beside=beside, progress=False)[subset]
+    if tall.lazy:  # all of them, if requested
+        table = tall.map_rows(_estimates, width=2, T=T, reference=reference, progress=False)[subset]
         n_iterations = state.n_iterations
     else:
         block = tall if rows is None else tall.take(rows)
-        table = _estimates(block, rows, T=T, beside=beside, progress=progress)
+        table = _estimates(block, rows, T=T, reference=reference, progress=progress)
         n_iterations = int(table[:, 1].max(initial=0.0))
     values = np.clip(table[:, 0], low, high)
     ends = bounds.certified(low, high)
@@ -345,15 +345,20 @@ def _sketched(
 
 
 def _estimates(
-    block: Any, rows: NDArray[np.int64] | None = None, *, T: Array, beside: Beside, progress: bool
+    block: Any,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    T: Array,
+    reference: RowReference,
+    progress: bool,
 ) -> Array:
-    """Estimates of the rows of a block, (n, 2) with their iterations; whitened rows take memory."""
+    """Estimates for the rows of a block, (n, 2) with iterations; whitened rows take memory."""
     rows = block.first + np.arange(block.n) if rows is None else rows
     table = np.empty((block.n, 2))
     for first in range(0, block.n, _ESTIMATED_ROWS):
         part = slice(first, min(first + _ESTIMATED_ROWS, block.n))
         targets = block.times(T, part.start, part.stop)
         table[part] = np.stack(
-            beside.estimates(targets, rows[part], _SKETCH_RTOL, progress), axis=1
+            reference.estimates(targets, rows[part], _SKETCH_RTOL, progress), axis=1
         )
     return table

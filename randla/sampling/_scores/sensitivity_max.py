@@ -1,4 +1,4 @@
-"""Sensitivities in the maximum norm: simplex method, and linear programmes where that fails."""
+"""Sensitivities in the maximum norm: simplex method, and linear programs where that fails."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ def max_norm_sensitivities(
     """Lower and upper bounds of s_i = max |a_i'x| / |A x|_inf, rounds, and if the rank is certain.
 
     The simplex method comes first (see its kernel). Where ties keep it from the optimum, the dual
-    problem min |z|_1 subject to A'z = a_i is solved on a few rows, those of largest |A x|
-    added until no other row is above the norm (then x is optimal for all rows). The x of the
-    last programme gives a lower bound from all rows; its z, moved onto A'z = a_i by the
-    pseudo-inverse, an upper bound.
+    problem min |z|_1 subject to A'z = a_i is solved on a few rows, and those of largest |A x| are
+    added until no other row is above the norm (then x is optimal for all rows). The x of the last
+    program gives a lower bound from all rows; its z, moved onto A'z = a_i by the pseudo-inverse,
+    gives an upper bound.
     """
     X, (own, rounding), is_certain = orthonormal_rows(tall)
     rows = np.arange(tall.n) if chosen is None else chosen
@@ -59,7 +59,7 @@ def max_norm_sensitivities(
 
 
 def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:
-    """Bounds of the ratio of row i to all others, the upper one cut to 1."""
+    """Bounds of the ratio of row i to all others, the upper bound cut to 1."""
     norm = float(np.sqrt(X[i] @ X[i]))
     residual = np.abs(X @ (X[i] / norm))
     lower, upper = _ratio(norm, residual, i), 1.0  # at x = a / |a|
@@ -71,7 +71,7 @@ def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:
     while upper - lower > rtol * upper and count < _ROUNDS:
         count += 1
         kept = np.flatnonzero(active)
-        solved = _programme(X[kept], X[i])
+        solved = _program(X[kept], X[i])
         if solved is None:
             break
         x, z = solved
@@ -81,7 +81,7 @@ def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:
         residual = np.abs(X @ x)
         if scale > 0.0:
             lower = max(lower, _ratio(scale, residual, i))
-        # Rows above the norm of those kept join the programme.
+        # Rows above the norm of the kept rows join the program.
         over = (residual > residual[kept].max() * (1.0 + 1e-9)) & ~active
         if not over.any():
             break
@@ -99,7 +99,7 @@ def _largest(values: Array, k: int) -> NDArray[np.intp]:
     return np.argpartition(values, len(values) - k)[len(values) - k :]
 
 
-def _programme(rows: Array, a: Array) -> tuple[Array, Array] | None:
+def _program(rows: Array, a: Array) -> tuple[Array, Array] | None:
     """The x and z of min |z|_1 subject to rows' z = a, solved by HiGHS."""
     from scipy.optimize import linprog
 

@@ -1,4 +1,4 @@
-"""Sensitivities beside a weighted sample of the rows, and those that rows are drawn by."""
+"""Sensitivities estimated from a weighted sample of the rows, and those used to draw rows."""
 
 from copy import copy
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ from randla.sampling._scores.lewis import SAMPLING_ROUNDING
 from randla.sampling._scores.lewis_form import solve_form
 
 _SAMPLE_ROWS = 40  # rows a column in the sample behind "sketch"
-#: For sampling: operations up to which scores are estimated beside a sample, and their tolerance.
+#: For sampling: operations up to which scores are estimated from a sample, and their tolerance.
 _SAMPLING_WORK, _SAMPLING_RTOL = 2e9, 0.3
-#: Ratio of bounds up to which their middle will do for sampling. All rows may have the same ratio,
-#: such as 4 = d^(1/2) for d = 16, and rounding must not decide about that.
+#: Ratio of bounds up to which their middle is accurate enough for sampling. All rows may have one
+#: ratio, such as 4 = d^(1/2) for d = 16, and rounding must not decide about that.
 _ROUGH = 4.1
 #: Powers above 1 up to which Newton's method magnifies rounding errors: the sample would depend on
 #: them.
@@ -35,15 +35,15 @@ _UNSTABLE = 1.1
 
 
 @dataclass(frozen=True)
-class Beside:
-    """A weighted sample of the rows, beside which others are solved for, and their numbers."""
+class RowReference:
+    """A weighted sample of the rows, against which others are solved for, and their indices."""
 
     solver: SensitivitySolver
     sample: NDArray[np.int64]
 
     @classmethod
-    def of(cls, bounds: SensitivityBounds, key: np.uint64) -> "Beside":
-        """Some 40 d rows, drawn by their Lewis weights."""
+    def of(cls, bounds: SensitivityBounds, key: np.uint64) -> "RowReference":
+        """About 40 d rows, drawn by their Lewis weights."""
         weights = np.exp(bounds.state.log_weights)
         size = _SAMPLE_ROWS * bounds.state.white.rank
         sample, pi = draw_poisson(bounds.tall, weights, size, key)
@@ -52,18 +52,18 @@ class Beside:
 
     @property
     def nbytes(self) -> int:
-        """Size of the sample, for tasks that are sent it."""
+        """Size of the sample, for tasks that receive it."""
         return int(self.solver.X.nbytes)
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where rows are in the sample, -1 if they are not."""
+        """Indices of rows in the sample, -1 if the sample does not have them."""
         places = np.minimum(np.searchsorted(self.sample, rows), len(self.sample) - 1)
         return np.where(self.sample[places] == rows, places, -1)
 
     def estimates(
         self, targets: Array, rows: NDArray[np.int64], rtol: float, progress: bool = False
     ) -> tuple[Array, NDArray[np.int64]]:
-        """Sensitivities of whitened rows of these numbers, and iterations."""
+        """Sensitivities of whitened rows with these indices, and iterations."""
         low, high, iterations = self.solver.solve(
             targets, self.places(rows), rtol, progress=progress
         )
@@ -73,9 +73,9 @@ class Beside:
 def sampling_sensitivities(tall: TallMatrix, p: float, rng: Any, *, rough: bool) -> Any:
     """Sensitivities for sampling, the same for a Dask array (then lazy) as in memory.
 
-    They are estimated beside a sample of the rows where that takes about a second; with ``rough``
-    only those that the certified bounds leave open by more than a factor of 4. The others are the
-    geometric means of their bounds (upper bounds, unless rough).
+    They are estimated from a sample of the rows where that takes about a second; with ``rough``
+    only those whose certified bounds differ by a factor above 4. The others are the geometric means
+    of their bounds (upper bounds, unless rough).
     """
     if p == 2.0:
         return leverage(copy(tall), rng=rng).values
@@ -85,20 +85,22 @@ def sampling_sensitivities(tall: TallMatrix, p: float, rng: Any, *, rough: bool)
     k = int(tall.compute(is_open.sum()))
     if not worth_a_sketch(k, tall.n, state.white.rank, p):
         return values
-    beside = Beside.of(bounds, draw_key(rng))
+    reference = RowReference.of(bounds, draw_key(rng))
     T = bounds.state.white.transform
-    return tall.map_rows(_filled, values, is_open, bounds.lower, bounds.upper, T=T, beside=beside)
+    return tall.map_rows(
+        _filled, values, is_open, bounds.lower, bounds.upper, T=T, reference=reference
+    )
 
 
 def _filled(
     block: MemoryMatrix, values: Array, is_open: Any, low: Array, high: Array, *, T: Array,
-    beside: Beside,
+    reference: RowReference,
 ) -> Array:  # fmt: skip
-    """The values of a block, with estimates where they are open."""
+    """The values of a block, with estimates where they are undecided."""
     rows, values = np.flatnonzero(is_open), np.array(values)
     if len(rows):
         targets = block.take(rows).times(T)
-        estimates, _ = beside.estimates(targets, block.first + rows, _SAMPLING_RTOL)
+        estimates, _ = reference.estimates(targets, block.first + rows, _SAMPLING_RTOL)
         values[rows] = np.clip(estimates, low[rows], high[rows])
     return values
 
@@ -111,6 +113,6 @@ def between(low: Array, high: Array, rough: bool) -> tuple[Array, NDArray[np.boo
 
 
 def worth_a_sketch(k: int, n: int, rank: int, p: float) -> bool:
-    """Whether k of n rows are to be solved for sampling."""
+    """Whether k of n rows should be solved for sampling."""
     work = k * min(_SAMPLE_ROWS * rank, n) * (rank**2 + 20.0)
     return 0.0 < work <= _SAMPLING_WORK and not 1.0 < p < _UNSTABLE

@@ -6,7 +6,7 @@ the rows of block i and the labels permute the blocks. So each block of B rows i
 tile, transformed there, and m of its rows are added to the accumulator.
 
 The stages of H_B have radix 8, with strides 1, 8 and 64 rows; B = 64 R needs a last stage of radix
-R, which goes to R rows in L1 and is used at once, as samples are sorted by q modulo its stride.
+R, which writes to R rows in L1 that are used at once, as samples are sorted by q modulo its stride.
 """
 
 from typing import Any, NamedTuple
@@ -41,9 +41,9 @@ class Draw(NamedTuple):
     signs_key: np.uint64  # the sign of a row is a bit of the hash of its number
     shifts_key: np.uint64  # the rotation of a block is the hash of its number
     flips_key: np.uint64  # block form: the sign of (block, sample) is a bit of a hash
-    independent: bool  # block form: independent signs in place of labels
+    independent: bool  # block form: independent signs instead of labels
     period: int  # Kronecker form: blocks after which signs and rotations repeat; else 0
-    period_rows: int  # rows of the operand in a period, the others of its blocks are padding
+    period_rows: int  # rows of the operand in a period; the other rows of its blocks are padding
     labels: np.ndarray  # (N/B,) int64, permutation of the blocks (of a period)
     period_labels: np.ndarray  # Kronecker form: label of each period, added to that of the block
     table: np.ndarray  # (B,) int64, permutation inside a block, before the rotation
@@ -122,7 +122,7 @@ def place_rows(draw, i, first_row, n_rows, weights, work):
 
 @inline
 def flip_samples(draw, i, flip):
-    """The sign that each sample takes block i with: (-1)^popcount(p & label), or random."""
+    """The sign with which each sample takes block i: (-1)^popcount(p & label), or random."""
     if draw.independent:
         words = (draw.p.size + 63) >> 6
         fill_signs(draw.flips_key, 64 * words * i, flip)

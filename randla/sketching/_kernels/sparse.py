@@ -22,9 +22,9 @@ class Draw(NamedTuple):
 class Work(NamedTuple):
     """Working memory of one part, for slabs of rows."""
 
-    buckets: np.ndarray  # (rows * nonzeros,) int64: sketch rows that they meet
+    buckets: np.ndarray  # (rows * nonzeros,) int64: the sketch rows they are added to
     flips: Any  # (rows * nonzeros,): with these signs
-    owner: np.ndarray  # (m,) int64: the last operand row that met each sketch row, -1 at the start
+    owner: np.ndarray  # (m,) int64: the last operand row added to each sketch row, -1 at the start
     slab: Any  # (rows * step,): rows of an operand that is not in C order
     one: Any  # (rows,) ones
     order: np.ndarray  # (rows,) int64: 0, 1, ...
@@ -32,9 +32,9 @@ class Work(NamedTuple):
 
 @inline
 def draw_rows(draw, first, rows, work):
-    """Sketch rows and signs that operand rows first, first + 1, ... meet; flat, row after row.
+    """Sketch rows and signs for operand rows first, first + 1, ...; flat, row after row.
 
-    The rows are uniform without replacement: a number that is known is drawn again.
+    The rows are uniform without replacement: duplicates are drawn again.
     """
     zeta, buckets, flips, owner = draw.nonzeros, work.buckets, work.flips, work.owner
     start, count = first * zeta, rows * zeta
@@ -44,7 +44,7 @@ def draw_rows(draw, first, rows, work):
         flips[k] = 1 - 2 * np.int64(bits >> _TOP)
     for k in range(count if zeta > 1 else 0):
         row, attempt = first + k // zeta, 0
-        while owner[buckets[k]] == row:  # met by this row already
+        while owner[buckets[k]] == row:  # drawn for this row already
             bits = counter_hash(counter_hash(draw.key, start + k), attempt)
             buckets[k] = hash_to_range(bits, draw.m)
             attempt += 1
@@ -53,7 +53,7 @@ def draw_rows(draw, first, rows, work):
 
 @inline
 def draw_weighted_rows(draw, first, rows, first_row, weights, work):
-    """`draw_rows` for an operand that begins at row first_row, with weights multiplied to signs."""
+    """`draw_rows` for an operand that begins at row first_row; its weights multiply the signs."""
     draw_rows(draw, first_row + first, rows, work)
     if weights.size:
         for k in range(rows * draw.nonzeros):

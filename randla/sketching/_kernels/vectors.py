@@ -1,15 +1,15 @@
 """Hadamard transforms across the rows of a tile, written in vectors.
 
-A loop of eight loads, 24 additions and eight stores over columns is what a sketch does most. LLVM
-vectorises such a loop only if it can prove that the eight rows are apart, which takes a row stride
-that is known when the kernel is compiled, and it leaves a scalar loop for the last columns. So the
-few loops that matter are written here as LLVM vectors of 32 bytes: any stride, one kernel for all
+A sketch spends most of its time in a loop of eight loads, 24 additions and eight stores over
+columns. LLVM vectorizes such a loop only if it can prove that the eight rows do not overlap, which
+needs a row stride known at compile time, and it leaves a scalar loop for the last columns. So these
+few loops are written here as LLVM vectors of 32 bytes: any stride, one kernel for all
 widths, with the cache lines of the next block prefetched in between.
 
 Tiles have rows of whole vectors; their unused columns hold zeros. Arrays are flat (1-D, C), of one
 dtype in a call; positions, strides and counts are in entries, `count` a multiple of `lanes`
-unless stated. Each function stands beside its meaning in NumPy, which is what runs with Numba's
-JIT disabled.
+unless stated. Each function is defined next to its NumPy twin, which runs when Numba's JIT is
+disabled.
 """
 
 import numpy as np
@@ -53,7 +53,7 @@ def _make_butterfly(R, meaning):
         rows_y = [code.at(y, code.builder.mul(step_y, I64(k))) for k in range(R)]
 
         def body(c, vector):
-            if prefetch is not None and vector:  # half a line of each row in a turn
+            if prefetch is not None and vector:  # half a line of each row per iteration
                 prefetch(c)
             values = code.hadamard([code.load(code.at(row, c), vector) for row in rows_x])
             for row, value in zip(rows_y, values, strict=True):
@@ -65,10 +65,10 @@ def _make_butterfly(R, meaning):
 
 
 def _prefetcher(code, R, count, ahead, at, step):
-    """Code that prefetches R/2 rows of `ahead`, spread over the turns of a loop over `count`."""
+    """Code that prefetches R/2 rows of `ahead`, spread over the iterations of a `count` loop."""
     builder = code.builder
     lines = [code.at(code.base(7, at), builder.mul(step, I64(k))) for k in range(0, R // 2, 2)]
-    # A turn has half a line of each row. The first half of the turns prefetches rows 0, 2, ...,
+    # An iteration covers half a line of each row. The first half prefetches rows 0, 2, ...,
     # the second half rows 1, 3, ...
     second = builder.sub(step, count)
 
@@ -279,7 +279,7 @@ def transpose(code, x, first_x, step_x, factors, k, y, first_y, positions, step_
 def load_rows(source, shift, low, high, factors, y, positions, step_y, lanes):
     """Row shift + r of a strided matrix, times factors[r], to row positions[r], low <= r < high."""
     flat, width, step, middle = source.flat, source.width, source.column_step, low
-    if source.row_step == 1:  # neighbours in a column: small squares of `lanes` rows and columns
+    if source.row_step == 1:  # neighbors in a column: small squares of `lanes` rows and columns
         middle = high - (high - low) % lanes
         for c in range(0, width, lanes):  # few columns at a time: each is a stream
             count = min(lanes, width - c)
@@ -289,12 +289,12 @@ def load_rows(source, shift, low, high, factors, y, positions, step_y, lanes):
     for r in range(middle, high):  # the last rows, or any strides
         first, at = positions[r] * step_y, source.start + (shift + r) * source.row_step
         factor = factors[r]
-        for c in range(width):  # unsigned places need no look at their sign
+        for c in range(width):  # unsigned indices need no check of their sign
             y[np.uint64(first + c)] = factor * flat[np.uint64(at + c * step)]
 
 
 def _hadamard(rows):
-    """The unnormalised transform of a list of NumPy rows."""
+    """The unnormalized transform of a list of NumPy rows."""
     half = 1
     while half < len(rows):
         for k in range(0, len(rows), 2 * half):

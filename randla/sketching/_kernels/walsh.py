@@ -2,7 +2,7 @@
 
 An array of shape (groups, R, stride) is transformed along its middle axis of R <= 4096 rows:
 columns are taken in chunks, the first stage reads the chunk into a tile and the last one writes it
-out, so the pass reads and writes memory once. A longer axis is factorised into such passes.
+out, so the pass reads and writes memory once. A longer axis is factorized into such passes.
 """
 
 from randla._jit import inline, kernel
@@ -34,7 +34,7 @@ def butterfly(R, x, first_x, step_x, y, first_y, step_y, count):
 def later_stages(tile, LD, rows, out, first_out, step_out, count):
     """All stages but that of stride 1; the last one writes to `out`."""
     done = 8
-    while done * 8 < rows:  # radix 8 while a stage of it leaves rows for another one
+    while done * 8 < rows:  # radix 8 while this stage leaves rows for another
         for k in range(0, rows, 8 * done):
             for r in range(k, k + done):
                 _butterfly8(tile, r * LD, done * LD, tile, r * LD, done * LD, count)

@@ -1,4 +1,4 @@
-"""The components of a structural model: what each contributes, given all observations."""
+"""The components of a structural model: the contribution of each, given all observations."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,9 +19,9 @@ class Component(Result):
     Attributes
     ----------
     mean : (T,) ndarray
-        Its expectation given all of y.
+        Mean given all of y.
     standard_error : (T,) ndarray
-        Root of its variance given all of y, with the parameters taken as known.
+        Standard deviation given all of y, with the parameters taken as known.
     """
 
     mean: Array
@@ -44,12 +44,12 @@ class Component(Result):
         return t_interval(self.mean, self.standard_error, np.inf, level)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the mean with a band of 90 % (needs matplotlib).
+        """Plot the mean with a 90 % band (needs matplotlib).
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------
@@ -70,14 +70,14 @@ class Components(dict[str, Component]):
         return f"Components({', '.join(self)}; {n_times} times)"
 
     def plot(self, axes: Any = None) -> Any:
-        """Draw each component with a band of 90 %, one below the other (needs matplotlib).
+        """Plot each component with a 90 % band, one below the other (needs matplotlib).
 
         Coefficients, which are constant, are left out.
 
         Parameters
         ----------
         axes : sequence of matplotlib Axes, optional
-            Where to draw, one for each component; a new figure if None.
+            Axes to draw on, one for each component; a new figure if None.
 
         Returns
         -------
@@ -90,7 +90,7 @@ class Components(dict[str, Component]):
             figure = plt.figure(figsize=(6.4, 1.6 * len(shown) + 0.4), layout="constrained")
             axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         if len(axes) != len(shown):
-            raise ValueError(f"axes must be one for each of {shown}, got {len(axes)}")
+            raise ValueError(f"axes must have one entry for each of {shown}, got {len(axes)}")
         for ax, name in zip(axes, shown, strict=True):
             self[name].plot(ax)
             ax.set(xlabel="t" if name == shown[-1] else "", ylabel=name)
@@ -101,29 +101,29 @@ def components(result: KalmanSmootherResult) -> Components:
     r"""The components of a structural model, given all observations.
 
     Each is a combination :math:`w_t' x_t` of the smoothed states, of mean :math:`w_t' m_t` and
-    variance :math:`w_t' P_t w_t`. Those that y sees add up to the smoothed signal; with ``"noise"``
-    they add up to y where it is observed.
+    variance :math:`w_t' P_t w_t`. The components that enter y add up to the smoothed signal; with
+    ``"noise"`` they add up to y at observed times.
 
     Parameters
     ----------
     result : KalmanSmootherResult
-        What `kalman_smoother` returned for a model of `structural`.
+        The result of `kalman_smoother` for a model of `structural`.
 
     Returns
     -------
     Components
-        A dict by name, as far as the model has them: ``"level"``, ``"slope"``, ``"seasonal"``,
-        ``"regression"`` (:math:`x_t' \beta`) and the coefficients themselves, ``"coefficient[0]"``
-        or with the names of columns, the same at all times; ``"cycle"``, ``"ar"``, ``"noise"``.
-        Each has ``mean`` and ``standard_error`` (T,), ``confidence_interval(level)``, ``plot()``;
-        ``plot()`` of the whole draws them all.
+        A dict by name, with the components that the model has: ``"level"``, ``"slope"``,
+        ``"seasonal"``, ``"regression"`` (:math:`x_t' \beta`) and the coefficients themselves,
+        ``"coefficient[0]"`` or with the names of columns, constant in time; ``"cycle"``, ``"ar"``,
+        ``"noise"``. Each has ``mean`` and ``standard_error`` (T,), ``confidence_interval(level)``,
+        ``plot()``; ``plot()`` of the dict plots them all.
 
     Raises
     ------
     TypeError
-        If `result` is none of `kalman_smoother` for a model of `structural`.
+        If `result` is not from `kalman_smoother` for a model of `structural`.
     ValueError
-        If it is of several series.
+        If `result` is of several series.
 
     See Also
     --------

@@ -27,7 +27,7 @@ Tables = tuple[Array, Array, Array]  # mu (K,), P (K, K) and G (K, M)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HMMSmootherResult(SeriesResult):
-    """What `hmm_smoother` returns; T times, K states.
+    """The result of `hmm_smoother`; T times, K states.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class HMMSmootherResult(SeriesResult):
     log_likelihood : float
         log P(y), over the observed entries of y.
     series : tuple of HMMSmootherResult
-        The results of several series, of which this is the total, with their times one below
-        another; empty for one series.
+        The results of several series, of which this is the total, with their times one below the
+        other; empty for one series.
     """
 
     probs: Array
@@ -60,7 +60,7 @@ class HMMSmootherResult(SeriesResult):
         """Smooth validated symbols (T,), -1 where missing, by the forward-backward algorithm."""
         initial, transition, _ = tables
         n_steps, n_states = len(symbols), len(initial)
-        # Filtered probabilities, in logarithms; smoothed ones of states and of pairs.
+        # Filtered probabilities, in logarithms; smoothed probabilities of states and of pairs.
         log_alpha, probs = np.empty((n_steps, n_states)), np.empty((n_steps, n_states))
         pair_probs = np.empty((n_steps - 1, n_states, n_states))
         with np.errstate(divide="ignore"):
@@ -69,7 +69,7 @@ class HMMSmootherResult(SeriesResult):
             symbols, log_initial, transition, log_transition, log_emission,
             log_alpha, probs, pair_probs,
         )  # fmt: skip
-        if time >= 0:  # the kernel names the time
+        if time >= 0:  # the kernel returns the time
             raise ValueError(
                 f"y is impossible under the model: symbol {symbols[time]} at time {time} has "
                 "probability zero given the earlier ones"
@@ -77,12 +77,12 @@ class HMMSmootherResult(SeriesResult):
         return cls(probs, pair_probs, value, tables, symbols)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the smoothed probabilities, one on top of the other (needs matplotlib).
+        """Plot the smoothed probabilities, stacked (needs matplotlib).
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------
@@ -97,9 +97,9 @@ class HMMSmootherResult(SeriesResult):
         ----------
         functional : {"state", "square", "lag_product", "score"}
             The sum over t of x_t, of x_t squared or of x_t x_{t+1}, with states 0..K-1; or the
-            gradient of the log-likelihood in the parameters ``model.names``, each probability
-            taken as free (that is, the expected number of its uses over the probability; zero
-            for a probability that is zero and cannot be used).
+            gradient of the log-likelihood in the parameters ``model.names``, each probability taken
+            as free (that is, the expected number of its uses over the probability; zero for a
+            probability that is zero and cannot be used).
 
         Returns
         -------
@@ -146,10 +146,10 @@ def hmm_smoother(model: DiscreteHMM, y: ArrayLike, *, inputs: None = None) -> HM
     model : DiscreteHMM
         K states, M symbols.
     y : (T,) or (T, 1) array_like, or a list of arrays
-        Symbols 0..M-1, as integers or as floats with integer values; NaN where missing. Several
-        series as for `kalman_smoother`.
+        Symbols 0..M-1, as integers or as floats with integer values; NaN if missing. Several series
+        as for `kalman_smoother`.
     inputs : None
-        As no function of these models has an argument `u`.
+        Must be None, as the functions of these models have no argument `u`.
 
     Returns
     -------
@@ -159,9 +159,9 @@ def hmm_smoother(model: DiscreteHMM, y: ArrayLike, *, inputs: None = None) -> HM
     Raises
     ------
     TypeError, ValueError
-        If `model` is no DiscreteHMM, `y` has the wrong shape, is empty or holds something other
-        than symbols and NaN, or if the observations are impossible (the first time at which they
-        are is named).
+        If `model` is not a DiscreteHMM, `y` has the wrong shape, is empty or has entries other than
+        symbols and NaN, or if the observations are impossible (the message names the first such
+        time).
 
     See Also
     --------

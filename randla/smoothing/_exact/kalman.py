@@ -26,15 +26,15 @@ from randla.smoothing._models.linear_gaussian import LinearGaussian
 
 Functional = Literal["state", "square", "lag_product", "score"]
 
-# Error of a diffuse direction, relative to that by the observation which tells most of it, where it
-# is not determined; where some observations are much more certain than others.
+# Error of a diffuse direction, relative to that from the most informative observation alone, above
+# which it is undetermined; where some observations are much more certain than others.
 _UNDETERMINED, _RATHER_CERTAIN = 1e10, 1e8
-NORMAL_95 = 1.6449  # quantile of a band of 90 %
+NORMAL_95 = 1.6449  # quantile of a 90 % band
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KalmanSmootherResult(SeriesResult):
-    """What `kalman_smoother` returns; T times, state dimension d.
+    """The result of `kalman_smoother`; T times, state dimension d.
 
     Attributes
     ----------
@@ -47,8 +47,8 @@ class KalmanSmootherResult(SeriesResult):
     log_likelihood : float
         log p(y), over the observed entries of y.
     series : tuple of KalmanSmootherResult
-        The results of several series, of which this is the total, with their times one below
-        another; empty for one series.
+        The results of several series, of which this is the total, with their times one below the
+        other; empty for one series.
     """
 
     mean: Array
@@ -67,12 +67,12 @@ class KalmanSmootherResult(SeriesResult):
     }
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the smoothed means with bands of 90 % (needs matplotlib).
+        """Plot the smoothed means with 90 % bands (needs matplotlib).
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------
@@ -114,25 +114,25 @@ def kalman_smoother(
 ) -> KalmanSmootherResult:
     r"""Exact smoothing in a linear Gaussian state-space model.
 
-    For a `LinearGaussian` model (with A, Q, B, R, and whatever else it has) the law of the states
-    given all of y is Gaussian; its moments come from a forward and a backward pass over factors of
-    the covariances (array algorithms by orthogonal reflections [1]_ [2]_). No covariance is ever
-    subtracted, so a nearly diffuse start (variance 1e7 to 1e12) keeps at least 8 digits, and Q, R
-    and P_0 may be singular as long as each observation has a density given the earlier ones.
+    For a `LinearGaussian` model the law of the states given all of y is Gaussian; its moments are
+    computed by a forward and a backward pass over factors of the covariances (array algorithms by
+    orthogonal reflections [1]_ [2]_). No covariance is ever subtracted, so a nearly diffuse start
+    (variance 1e7 to 1e12) keeps at least 8 digits, and Q, R and P_0 may be singular as long as each
+    observation has a density given the earlier ones.
 
-    An exactly diffuse start costs nothing of that: the filter runs given :math:`\delta`, and
-    beside it a least squares problem for :math:`\delta` grows [3]_. Rows of y may then be without
-    noise, too, where they tell :math:`\delta`.
+    An exactly diffuse start loses no accuracy: the filter runs given :math:`\delta`, and a least
+    squares problem for :math:`\delta` grows along with it [3]_. Rows of y may then be noise-free,
+    too, if they determine :math:`\delta`.
 
     Parameters
     ----------
     model : LinearGaussian
     y : (T,) or (T, k) array_like, or a list of arrays
         Observations. NaN entries are missing: a row may be observed wholly, partly or not at all.
-        Of several independent series (arrays in a list or tuple) the log-likelihoods and
-        expectations add up, and `series` of the result has each.
+        For several independent series (arrays in a list or tuple) the log-likelihoods and
+        expectations add up, and `series` of the result has each one.
     inputs : None
-        As no function of these models has an argument `u`.
+        Must be None, as the functions of these models have no argument `u`.
 
     Returns
     -------
@@ -142,9 +142,10 @@ def kalman_smoother(
     Raises
     ------
     TypeError, ValueError
-        If `model` is no LinearGaussian, `y` has the wrong shape or number of times, is empty or has
-        inf, if an observation has no density given the earlier ones (its time is named), or if y
-        says nothing about some direction of a diffuse start (its columns are named).
+        If `model` is not a LinearGaussian, `y` has the wrong shape or number of times, is empty or
+        has inf, if an observation has no density given the earlier ones (the message names its
+        time), or if y does not determine a direction of a diffuse start (the message names its
+        columns).
 
     See Also
     --------
@@ -157,13 +158,13 @@ def kalman_smoother(
 
     With a diffuse start `log_likelihood` is the logarithm of the integral of the density of y over
     :math:`\delta \in R^q`: of K observed numbers K - q are counted, each with its
-    :math:`-\frac12 \log 2 \pi`. This is what is published for the flow of the Nile (-632.55);
-    statsmodels' ``use_exact_diffuse`` counts all K, so that its value is lower by
-    :math:`\frac q2 \log 2 \pi`, whatever the parameters. As an integral it is relative to the
-    unit of :math:`\delta`, so models are to be compared with the same `diffuse` only.
+    :math:`-\frac12 \log 2 \pi`. This agrees with published values for the flow of the Nile
+    (-632.55); statsmodels' ``use_exact_diffuse`` counts all K, so that its value is lower by
+    :math:`\frac q2 \log 2 \pi`, for all parameters. As an integral it depends on the unit of
+    :math:`\delta`, so only models with the same `diffuse` can be compared.
 
-    Rows of NaN behind the data give forecasts: their means and covariances are those of the states
-    to come.
+    Rows of NaN after the data give forecasts: their means and covariances are those of the future
+    states.
 
     References
     ----------
@@ -175,7 +176,7 @@ def kalman_smoother(
 
     Examples
     --------
-    The flow of the Nile as a random walk observed with noise; nothing is known of its level.
+    The flow of the Nile as a random walk observed with noise, with unknown initial level:
 
     >>> from randla import LinearGaussian, datasets, kalman_smoother
     >>> model = LinearGaussian(1.0, 1469.1, 1.0, 15099.0, 0.0, 0.0, diffuse=True)
@@ -214,11 +215,11 @@ class _Filtered(NamedTuple):
 def _run_filter(
     model: LinearGaussian, rows: Array, *, smoothing: tuple[Array, ...] = (), keep: bool = False
 ) -> _Filtered:
-    """Run the filter; `smoothing` are arrays for the means, G and C, if these are wanted.
+    """Run the filter; `smoothing` holds arrays for the means, G and C, if these are needed.
 
-    `keep` gains and innovations of the filter for the score.
+    `keep` stores gains and innovations of the filter for the score.
     """
-    system, rows = model._system, read_only(rows)  # a flag that pickling forgets
+    system, rows = model._system, read_only(rows)  # a flag that pickling loses
     n, (q, d), k = len(rows), system.directions.shape, rows.shape[1]
     columns = np.empty((n if smoothing else 1, q, d))
     E = np.empty((n if keep else 1, q, k))
@@ -232,7 +233,7 @@ def _run_filter(
         more = diffuse.solve_start(system, past, start, columns, E)
         inflation, is_certain = start.inflation.copy(), time >= 0
         if is_certain or inflation.max() > _RATHER_CERTAIN:
-            # Given delta a row is certain, or nearly so beside the others. With a variance of
+            # Given delta a row is certain, or nearly so next to the others. With a variance of
             # delta, which changes nothing, it is not; one as large as the other rows leave costs
             # no digits.
             variances = _natural_variances(start, _UNDETERMINED if is_certain else 1e20)
@@ -246,8 +247,8 @@ def _run_filter(
         unknown = np.flatnonzero(~(inflation <= _UNDETERMINED))
         if unknown.size and (time < 0 or not is_certain):
             raise ValueError(
-                "diffuse must have directions that y determines, but the observations say nothing "
-                f"about some combination of its columns {unknown.tolist()}: give that one a "
+                "diffuse must have directions that y determines, but the observations leave open "
+                f"some combination of its columns {unknown.tolist()}: give that one a "
                 "variance in initial_cov, or more observations"
             )
     _require_density(value, time)
@@ -255,14 +256,14 @@ def _run_filter(
 
 
 def _natural_variances(start: Start, limit: float) -> Array:
-    """Variances of delta given y, or by the row that tells most where its error is inflated."""
+    """Variances of delta given y, or from the most informative row if its error is inflated."""
     largest = np.where(start.largest > 0.0, start.largest, 1.0)
     inflation = np.where(start.inflation < limit, start.inflation, 1.0)
     return np.asarray((inflation / largest) ** 2)
 
 
 def _require_density(value: float, time: int) -> None:
-    if time >= 0:  # the kernel names the time
+    if time >= 0:  # the kernel returns the time
         raise ValueError(
             f"y has no density at time {time}: given the earlier observations some combination "
             "of its entries is certain. Give these a positive variance in observation_cov"
@@ -272,7 +273,7 @@ def _require_density(value: float, time: int) -> None:
 
 
 def log_likelihood(model: LinearGaussian, rows: Array) -> float:
-    """Log p(y) alone, the forward pass without what smoothing needs."""
+    """Log p(y) alone, the forward pass without the arrays for smoothing."""
     return _run_filter(model, rows).value
 
 

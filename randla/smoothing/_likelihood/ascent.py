@@ -6,7 +6,7 @@ import numpy as np
 
 from randla._typing import Array
 from randla.smoothing._likelihood.em import Family
-from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.parametrization import Parametrization
 from randla.smoothing._likelihood.quasi_newton import QuasiNewton
 from randla.smoothing._model.state_space import StateSpaceModel
 
@@ -34,7 +34,7 @@ def em_weights(n_steps: int, decay: float) -> Array:
 
 def ascend(
     score: Callable[[Array], Array],
-    parameters: Parametrisation,
+    parameters: Parametrization,
     optimizer: str,
     *,
     steps: Array,
@@ -69,7 +69,7 @@ def ascend(
 
 def climb(
     at: Callable[[Array], tuple[float, Array]],
-    parameters: Parametrisation,
+    parameters: Parametrization,
     n_steps: int,
     report: Callable[[int], None],
 ) -> Optimization:
@@ -86,7 +86,7 @@ def climb(
     return trace, trace[-1], 0.0
 
 
-def expectation_maximisation(
+def expectation_maximization(
     expect: Callable[[StateSpaceModel], Array],
     family: Family,
     model: StateSpaceModel,
@@ -98,7 +98,7 @@ def expectation_maximisation(
     for s, weight in enumerate(weights):
         new = expect(model)
         statistics = new if weight == 1.0 else statistics + weight * (new - statistics)
-        model = model.replace(family.maximise(model, statistics))
+        model = model.replace(family.maximize(model, statistics))
         trace.append(np.array(model.theta))
         report(s + 1)
     return np.array(trace), trace[-1], float(weight)

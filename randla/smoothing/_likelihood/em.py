@@ -1,7 +1,7 @@
-"""Expectation maximisation: sufficient statistics of the ready models, and what maximises them.
+"""Expectation maximization: sufficient statistics of the ready models, and their maximizers.
 
-Each family states an additive functional (the statistics), its exact expectation where there is
-one, and the maximiser of the expected complete-data log-likelihood in the free parameters.
+Each family defines an additive functional (the statistics), its exact expectation if there is one,
+and the maximizer of the expected complete-data log-likelihood in the free parameters.
 """
 
 import math
@@ -14,7 +14,7 @@ from randla._typing import Array
 from randla.smoothing._exact.hmm import hmm_smoother
 from randla.smoothing._exact.kalman import KalmanSmootherResult, kalman_smoother
 from randla.smoothing._kernels.models import sufficient
-from randla.smoothing._likelihood.parametrisation import Parametrisation, Simplex
+from randla.smoothing._likelihood.parametrization import Parametrization, Simplex
 from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.several import total
 from randla.smoothing._model.state_space import StateSpaceModel
@@ -24,19 +24,19 @@ from randla.smoothing._models.volatility import StochasticVolatility
 
 
 class Family(Protocol):
-    """What EM needs of a model and its observations."""
+    """The functions of a model and its observations that EM needs."""
 
     functional: Any
 
     def exact(self, model: Any) -> Array:
         """Exact expectation of the statistics."""
 
-    def maximise(self, model: Any, statistics: Array) -> Array:
-        """Full theta that maximises the expected complete-data log-likelihood."""
+    def maximize(self, model: Any, statistics: Array) -> Array:
+        """Full theta that maximizes the expected complete-data log-likelihood."""
 
 
-def em_family(model: StateSpaceModel, ys: list[Array], parameters: Parametrisation) -> Family:
-    """Return the family of a model, or an error if its maximiser has no closed form.
+def em_family(model: StateSpaceModel, ys: list[Array], parameters: Parametrization) -> Family:
+    """Return the family of a model, or an error if its maximizer has no closed form.
 
     Its statistics are sums over the series `ys`.
     """
@@ -62,14 +62,14 @@ class _Chain:
 
     functional = "score"
 
-    def __init__(self, ys: list[Array], parameters: Parametrisation) -> None:
+    def __init__(self, ys: list[Array], parameters: Parametrization) -> None:
         self.ys = ys
         self.rows = [b.indices for b in parameters.blocks if isinstance(b, Simplex)]
 
     def exact(self, model: DiscreteHMM) -> Array:
         return hmm_smoother(model, self.ys).expectation("score") * model.theta
 
-    def maximise(self, model: DiscreteHMM, statistics: Array) -> Array:
+    def maximize(self, model: DiscreteHMM, statistics: Array) -> Array:
         theta = np.array(model.theta)
         for row in self.rows:
             counts = np.maximum(statistics[row], 0.0)  # Baum and Welch; averages may round below 0
@@ -81,7 +81,7 @@ class _Chain:
 class _Volatility:
     """Stochastic volatility. The stationary start makes phi the root of a cubic."""
 
-    def __init__(self, ys: list[Array], parameters: Parametrisation) -> None:
+    def __init__(self, ys: list[Array], parameters: Parametrization) -> None:
         self.functional = AdditiveFunctional(
             5, initial=sufficient.volatility_first, step=sufficient.volatility_next
         )
@@ -92,7 +92,7 @@ class _Volatility:
     def exact(self, model: StochasticVolatility) -> Array:
         raise ValueError("method='exact' needs a LinearGaussian or DiscreteHMM model")
 
-    def maximise(self, model: StochasticVolatility, statistics: Array) -> Array:
+    def maximize(self, model: StochasticVolatility, statistics: Array) -> Array:
         phi, sigma, beta = map(float, model.theta)
         first, s00, s10, s11, scaled = map(float, statistics)
         n, starts = self.n_times, self.n_series
@@ -122,7 +122,7 @@ class _Volatility:
 class _LinearGaussian:
     """Linear Gaussian: regressions of x_{t+1} on x_t and of y_t on x_t."""
 
-    def __init__(self, model: LinearGaussian, ys: list[Array], parameters: Parametrisation) -> None:
+    def __init__(self, model: LinearGaussian, ys: list[Array], parameters: Parametrization) -> None:
         self.ys = [y.reshape(len(y), -1) for y in ys]
         self.y = np.concatenate(self.ys)
         self.n_series, self.n_steps = len(ys), len(self.y) - len(ys)
@@ -142,7 +142,7 @@ class _LinearGaussian:
                 raise ValueError(f"free must name all entries of {part} for optimizer='em'")
         if self.n_steps < 1 and self.parts & {"transition_matrix", "transition_cov"}:
             raise ValueError(
-                "y must have at least two times if optimizer='em' is to estimate "
+                "y must have at least two times for optimizer='em' to estimate "
                 f"transition_matrix or transition_cov, got {len(self.y)}"
             )
         missing = np.isnan(self.y)
@@ -152,7 +152,7 @@ class _LinearGaussian:
             and (self.seen != ~missing.all(1)).any()
         ):
             raise ValueError(
-                "y must not have rows that are missing in part if optimizer='em' is to estimate "
+                "y must not have partly missing rows for optimizer='em' to estimate "
                 "observation_matrix or observation_cov"
             )
 
@@ -189,7 +189,7 @@ class _LinearGaussian:
         parts[4], parts[6] = parts[4].reshape(d, d), parts[6].reshape(k, d)
         return parts
 
-    def maximise(self, model: LinearGaussian, statistics: Array) -> Array:
+    def maximize(self, model: LinearGaussian, statistics: Array) -> Array:
         x0, x00, s00, s11, s10, sxx, syx = self._split(statistics)
         new: dict[str, Array] = {}
         A, B, m0 = model.transition_matrix, model.observation_matrix, model.initial_mean

@@ -16,7 +16,7 @@ from randla.smoothing._likelihood.ascent import (
     ascend,
     climb,
     em_weights,
-    expectation_maximisation,
+    expectation_maximization,
     step_sizes,
 )
 from randla.smoothing._likelihood.em import em_family
@@ -26,7 +26,7 @@ from randla.smoothing._likelihood.newton import (
     newton_exact,
     newton_particles,
 )
-from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.parametrization import Parametrization
 from randla.smoothing._likelihood.result import (
     MaximumLikelihoodResult,
     MaximumLikelihoodWarning,
@@ -40,9 +40,9 @@ from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._models.structural import StructuralModel
 from randla.smoothing._particles.checks import as_model
 
-# On the unconstrained scale: Adam moves by about a step in each round, 200 of them by some 4.
+# On the unconstrained scale: Adam moves by about a step in each round, 200 of them by about 4.
 _DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0, "bfgs": 1.0}
-_NO_OBSERVATION = "y must hold an observation to learn from, got NaN in every row"
+_NO_OBSERVATION = "y must contain an observation to learn from, got NaN in every row"
 
 
 def maximum_likelihood(
@@ -75,9 +75,9 @@ def maximum_likelihood(
         \nabla \log p_\theta(y) = E_\theta\Big[\nabla \log \mu_\theta(x_0) g_0(x_0)
         + \sum_t \nabla \log q_{\theta,t}(x_t, x_{t+1}) g_{t+1}(x_{t+1}) \,\Big|\, y\Big],
 
-    and is estimated at each step by sweeps of `ppg` that start at the paths which the step before
-    left [1]_. Their bias so decays over the whole run instead of starting anew. Steps decay, and
-    the second half of the path of the parameters is averaged.
+    and is estimated at each step by sweeps of `ppg` that start from the paths of the previous step
+    [1]_. So their bias decays over the whole run instead of starting again in each step. Step sizes
+    decay, and the second half of the path of the parameters is averaged.
 
     A *final stage* of sweeps at fixed parameters then takes Newton steps with the observed
     information of Louis' identity [2]_,
@@ -86,60 +86,60 @@ def maximum_likelihood(
         J = E[-\nabla^2 \log p_\theta(x, y) \mid y] - \mathrm{Var}[\nabla \log p_\theta(x, y)
         \mid y].
 
-    That removes what the finite steps of a stochastic ascent leave, and the two errors come out
-    apart: `parameter_standard_error` (statistical) from :math:`J^{-1}` and `monte_carlo_error` (of
-    the algorithm) from the scores of independent chains.
+    This removes the error that the finite steps of a stochastic ascent leave, and yields the two
+    errors separately: `parameter_standard_error` (statistical) from :math:`J^{-1}` and
+    `monte_carlo_error` (of the algorithm) from the scores of independent chains.
 
     Parameters
     ----------
     model : StateSpaceModel
-        The model at a starting value. Its score functions are used, else central differences of
+        The model at a starting value. Its score functions are used, or else central differences of
         its log densities.
     y : (T,) or (T, k) array_like, or a list of arrays
-        Observations, NaN where missing. Arrays in a list or tuple are several independent series
-        with the same parameters.
+        Observations, NaN if missing. Arrays in a list or tuple are several independent series with
+        the same parameters.
     free : str or sequence of str, optional
-        Parameters to be estimated, by names of ``model.names``; the name of a matrix stands for
-        all its entries. The rest stays. Default: all, but for a `LinearGaussian`
+        Parameters to estimate, by names of ``model.names``; the name of a matrix means all its
+        entries. The rest stays fixed. Default: all, but for a `LinearGaussian`
         ``transition_matrix``, ``transition_cov`` and ``observation_cov``, for a `DiscreteHMM`
         ``transition_matrix`` and ``emission_probs``, for a `ChaoticRNN` all but ``gain``.
-        Covariances stay positive definite and rows of probabilities on the simplex if they are
-        free as a whole; ``model.support`` constrains single parameters.
+        Covariances stay positive definite and rows of probabilities on the simplex if they are free
+        as a whole; ``model.support`` constrains single parameters.
     method : {"ppg", "paris", "path", "exact"}, optional
-        Where the expectations come from: sweeps of `ppg` from kept paths; unconditional sweeps of
-        `paris`, with their bias; the functional along the kept path alone, without averaging
-        over the particles (Markovian score climbing [3]_); or `kalman_smoother` and
+        How the expectations are computed: by sweeps of `ppg` from kept paths; by unconditional
+        sweeps of `paris`, with their bias; from the functional along the kept path alone, without
+        averaging over the particles (Markovian score climbing [3]_); or by `kalman_smoother` and
         `hmm_smoother`.
     optimizer : {"auto", "adam", "sgd", "em", "bfgs"}, optional
-        Adam; gradient steps, with the gradient divided by the number of observed times;
-        expectation maximisation for `LinearGaussian`, `DiscreteHMM` and `StochasticVolatility`,
-        where the statistics are averaged over the steps, unless they are exact ("em" wants
-        matrices to be free as a whole); or the BFGS method with ``method="exact"``, which ends
-        when it rests. Default: "bfgs" for a `LinearGaussian` with ``method="exact"``, else "adam".
+        Adam; gradient steps, with the gradient divided by the number of observed times; expectation
+        maximization for `LinearGaussian`, `DiscreteHMM` and `StochasticVolatility`, with statistics
+        averaged over the steps, unless they are exact ("em" requires matrices to be free as a
+        whole); or the BFGS method with ``method="exact"``, which runs until convergence. Default:
+        "bfgs" for a `LinearGaussian` with ``method="exact"``, else "adam".
     n_steps : int, optional
-        Steps of the optimizer, at most; 0 leaves only the final stage.
+        Maximum number of steps of the optimizer; 0 runs only the final stage.
     step_size : float, optional
-        First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". To be left
-        out for "em", which has none, and "bfgs", which finds its own.
+        First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". Must be None
+        for "em", which has none, and "bfgs", which finds its own.
     decay : float, optional
         Step s is ``step_size / (1 + s / s0)**decay``, s0 a quarter of `n_steps` but at most 50.
-        With particle EM the weight of new statistics decays so after the first quarter.
+        With particle EM the weight of new statistics decays in this way after the first quarter.
     n_particles : int, optional
-        For each chain.
+        Number of particles of each chain.
     n_sweeps : int, optional
-        Sweeps of each chain in each step.
+        Number of sweeps of each chain in each step.
     n_backward, backward : optional
         As in `ppg`.
     n_chains : int, optional
-        Independent chains, whose mean score makes a step.
+        Number of independent chains, whose mean score determines a step.
     n_final : int, optional
-        Sweeps of each chain for each Newton step of the final stage, at most eight of them; 0
-        leaves the stage out.
+        Sweeps of each chain for each Newton step of the final stage, which has at most eight steps;
+        0 skips the stage.
     inputs : (T,) or (T, m) array_like, or a list of arrays, optional
         Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     executor : concurrent.futures.Executor, optional
-        Runs the chains, each step anew: worth it where a step takes seconds. By default the
-        threads of this process.
+        Runs the chains, with new tasks in each step: worthwhile if a step takes seconds. By default
+        the threads of this process.
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
@@ -155,14 +155,14 @@ def maximum_likelihood(
     DegenerateFilterWarning
         If the filters at the estimates do not determine the log-likelihood.
     MaximumLikelihoodWarning
-        If the final stage did not come to rest, the data do not determine a direction, or an
-        estimate lies at the edge of its range: the standard errors are then not reliable.
+        If the final stage did not converge, the data do not determine a direction, or an estimate
+        lies at the edge of its range: the standard errors are then unreliable.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, the model lacks a density that the score needs, or
-        the observations are impossible under parameters on the way (a note names them).
+        If an argument is not as described, the model lacks a density that the score needs, or the
+        observations are impossible under parameters of the search (a note names them).
 
     See Also
     --------
@@ -170,8 +170,8 @@ def maximum_likelihood(
 
     Notes
     -----
-    A local maximum: try several starts. Time O(n_chains T n_particles (n_steps n_sweeps +
-    n_final)) in parallel over the chains, memory O(n_chains T n_particles).
+    The result is a local maximum: try several starts. Time O(n_chains T n_particles (n_steps
+    n_sweeps + n_final)) in parallel over the chains, memory O(n_chains T n_particles).
 
     References
     ----------
@@ -234,9 +234,9 @@ def maximum_likelihood(
     )
     several = as_several(y, inputs) or [(y, inputs)]
     if isinstance(model, StructuralModel):
-        return _structural(model, several, Parametrisation(model, free), n_steps, n_final)
+        return _structural(model, several, Parametrization(model, free), n_steps, n_final)
     data = each_series(lambda _, y, inputs: model._series(y, inputs), several)
-    parameters = Parametrisation(model, free)
+    parameters = Parametrization(model, free)
     n_observed = sum(int(series.observed.sum()) for series in data)
     if n_observed == 0:
         raise ValueError(_NO_OBSERVATION)
@@ -266,11 +266,11 @@ def maximum_likelihood(
             )  # fmt: skip
         else:
             weights = np.ones(n_steps) if method == "exact" else em_weights(n_steps, decay)
-            trace, theta, last_step = expectation_maximisation(
+            trace, theta, last_step = expectation_maximization(
                 scores.expect, family, model, weights, report
             )
         if n_final:
-            parameters = parameters.moved(model, theta)  # zeros that EM made stay zero
+            parameters = parameters.moved(model, theta)  # zeros from EM stay zero
             if isinstance(scores, ExactScores):
                 newton = newton_exact(scores.at, parameters, theta)
             else:
@@ -313,7 +313,7 @@ def _require_exact(method: str, optimizer: str) -> None:
 def _structural(
     model: StructuralModel,
     several: Sequence[tuple[Any, Any]],
-    parameters: Parametrisation,
+    parameters: Parametrization,
     n_steps: int,
     n_final: int,
 ) -> MaximumLikelihoodResult:
@@ -347,7 +347,7 @@ def _structural(
     )
 
 
-def _count(model: StateSpaceModel, parameters: Parametrisation) -> int:
+def _count(model: StateSpaceModel, parameters: Parametrization) -> int:
     directions = getattr(model, "diffuse", None)
     return parameters.size + (0 if directions is None else directions.shape[1])
 

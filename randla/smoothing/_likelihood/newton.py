@@ -10,26 +10,26 @@ from typing import NamedTuple
 import numpy as np
 
 from randla._typing import Array
-from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.parametrization import Parametrization
 from randla.smoothing._likelihood.scores import ParticleScores, PathScores, merged
 from randla.smoothing._model.state_space import StateSpaceModel
 
 _RADIUS = 1.5  # of a Newton step, in statistical standard errors
 _FARTHEST = 1.0  # of an unconstrained parameter in one Newton step
-_GAIN = 1e-6  # of the log-likelihood: the last Newton step brings no more
+_GAIN = 1e-6  # of the log-likelihood: the last Newton step gains no more
 _ROUNDS, _NEAR_ROUNDS, _EXACT_ROUNDS = 8, 2, 50
 # A round is close to the maximum if its step, apart from noise, is shorter than the first number,
 # and the noise of the step than the second, both in statistical standard errors.
 _NEAR, _NOISE = 0.15, 0.5
 _DIFFERENCE = 1e-4  # of an unconstrained parameter: errors near 1e-8, truncation and rounding
-_EDGE = 10.0  # error of a logarithm (or the like) that shows a parameter at the edge of its range
+_EDGE = 10.0  # error of a logarithm (or similar) of a parameter at the edge of its range
 _PATHS_PER_SWEEP = 32  # paths drawn through each filter: they cost about as much as the filter
 _CURVATURE_STRIDE = 7  # odd, so that all places among the paths of a sweep are hit
 #: Eigenvalue of the scaled information below which the data do not determine a direction.
 SMALLEST_EIGENVALUE = {"particles": 0.005, "exact": 1e-6}
 #: Floor of these eigenvalues in all Newton steps but the last. A smaller one overshoots, a larger
 #: one costs rounds: of 40 series of an autoregression in noise (50 times, three parameters, 60
-#: sweeps) 39 came to rest, in 4.9 rounds on average; at 0.005 38 in 5.9 rounds, at 0.2 35 in 5.3.
+#: sweeps) 39 converged, in 4.9 rounds on average; at 0.005 38 in 5.9 rounds, at 0.2 35 in 5.3.
 _EIGENVALUE_FLOOR = 0.05
 
 
@@ -46,11 +46,11 @@ class NewtonResult(NamedTuple):
 
 
 class Information:
-    """A symmetric matrix of observed information, beside a positive scale for each parameter.
+    """A symmetric matrix of observed information, with a positive scale for each parameter.
 
-    The eigenvalues are those of D^{-1/2} matrix D^{-1/2}, D the scale; where that is the
-    complete-data information they are the shares of it that the observations tell, between 0 and
-    1, up to noise.
+    The eigenvalues are those of D^{-1/2} matrix D^{-1/2}, D the scale; if that is the complete-data
+    information they are the fractions of it that the observations carry, between 0 and 1, up to
+    noise.
     """
 
     def __init__(self, matrix: Array, scale: Array, smallest: float) -> None:
@@ -82,7 +82,7 @@ def _differences(gradient: Callable[[Array], Array], z: Array) -> Array:
 
 def newton_exact(
     value_and_score: Callable[[Array], tuple[float, Array]],
-    parameters: Parametrisation,
+    parameters: Parametrization,
     theta: Array,
 ) -> NewtonResult:
     """Newton steps on the exact log-likelihood, halved until it grows.
@@ -128,7 +128,7 @@ def newton_exact(
 
 
 def _result(
-    parameters: Parametrisation,
+    parameters: Parametrization,
     z: Array,
     information: Information,
     spread: Array | None,
@@ -152,7 +152,7 @@ def _result(
         )
 
 
-def _nothing_free(parameters: Parametrisation, theta: Array, value: float | None) -> NewtonResult:
+def _nothing_free(parameters: Parametrization, theta: Array, value: float | None) -> NewtonResult:
     """All probabilities are zero or one, and stay so."""
     none = np.zeros((len(parameters.free), len(parameters.free)))
     return NewtonResult(theta, none, none, value, 0.0, 0.0, True)
@@ -160,16 +160,17 @@ def _nothing_free(parameters: Parametrisation, theta: Array, value: float | None
 
 def newton_particles(
     scores: ParticleScores,
-    parameters: Parametrisation,
+    parameters: Parametrization,
     model: StateSpaceModel,
     theta: Array,
     n_sweeps: int,
 ) -> NewtonResult:
     """Newton steps with the mean score of many paths at fixed parameters, and Louis' information.
 
-    At a fixed parameter the score has no error from the size of the steps, so this removes what
-    the ascent leaves; the spread of the chains' scores gives the algorithm's error. Rounds that
-    begin close to the maximum are pooled: the mean of their points, scores and informations.
+    At a fixed parameter the score has no error from the size of the steps, so this removes the
+    error that the ascent leaves; the spread of the chains' scores gives the algorithm's error.
+    Rounds that begin close to the maximum are pooled: the mean of their points, scores and
+    information matrices.
     """
     paths = PathScores(model, scores.several, scores.settings, scores.paths(), _PATHS_PER_SWEEP)
     z, near = parameters.to_free(theta), list[LouisInformation]()
@@ -181,7 +182,7 @@ def newton_particles(
         information = _pooled_information([louis])
         move, noise, _, distance = _newton_step([louis], information.inverse(_EIGENVALUE_FLOOR))
         if noise <= _NOISE**2 and distance**2 <= _NEAR**2 + noise:
-            near.append(louis)  # whatever is left is noise, which the mean of rounds reduces
+            near.append(louis)  # the remainder is noise, which the mean of rounds reduces
             if len(near) == _NEAR_ROUNDS:
                 break
         z = z + _shorten(move, distance)
@@ -202,7 +203,7 @@ def _pooled_information(rounds: "list[LouisInformation]") -> Information:
 def _newton_step(
     rounds: "list[LouisInformation]", inverse: Array
 ) -> tuple[Array, float, Array | None, float]:
-    """Newton step, squared length to be expected from noise, covariance of the score, length.
+    """Newton step, squared length expected from noise, covariance of the score, length.
 
     Lengths are in statistical standard errors; the covariance is over independent chains.
     """
@@ -223,7 +224,7 @@ class LouisInformation:
     """
 
     def __init__(
-        self, paths: PathScores, parameters: Parametrisation, model: StateSpaceModel, z: Array
+        self, paths: PathScores, parameters: Parametrization, model: StateSpaceModel, z: Array
     ) -> None:
         self.paths, self.parameters, self.z, self.start = paths, parameters, z, model
         self.model = model.replace(parameters.to_theta(z))
@@ -236,7 +237,7 @@ class LouisInformation:
         return self.parameters.pull_back(z, self.paths.along(model, paths))
 
     def run(self, n_sweeps: int) -> None:
-        """Draw the paths, after some that are left out."""
+        """Draw the paths, after discarding a few."""
         batch, done, left_out = self.paths.batch_size(), 0, max(5, n_sweeps // 5)
         while left_out > 0:
             self.paths.draw(self.model, min(batch, left_out))

@@ -1,4 +1,4 @@
-"""BFGS: maximisation with a gradient that is exact, on the unconstrained scale."""
+"""BFGS: maximization with a gradient that is exact, on the unconstrained scale."""
 
 from collections.abc import Callable
 
@@ -14,16 +14,16 @@ _DIFFERENCE = 1e-4  # of an unconstrained parameter
 _FLATTEST = 1e-2  # curvature that is measured
 _GROWTH = 1e-4  # of what the gradient promises (Armijo)
 _HALVINGS = 30
-#: It rests where the quadratic model promises less than the first number, or the last `_MEMORY`
-#: steps have brought less than the second (a ridge that leads to the edge of a range).
+#: It ends when the quadratic model predicts less than the first number, or the last `_MEMORY`
+#: steps have gained less than the second (a ridge that leads to the edge of a range).
 _PROMISE, _GAIN, _MEMORY = 1e-7, 1e-4, 10
 
 
 class QuasiNewton:
-    """A search that rises from `z` to a maximum, and can be left and taken up again.
+    """A search from `z` upward to a maximum, which can be interrupted and resumed.
 
     Nocedal and Wright, "Numerical Optimization" (2006), chapter 6. `at` may raise ValueError, or
-    return what is not finite, where there is no likelihood: the step is shortened.
+    return values that are not finite, if there is no likelihood: the step is shortened.
     """
 
     def __init__(self, at: Objective, z: Array) -> None:
@@ -38,13 +38,13 @@ class QuasiNewton:
         return self.values[-1]
 
     def run(self, n_steps: int) -> None:
-        """Take steps, at most so many, until it rests."""
+        """Take at most this many steps, until convergence."""
         last = len(self.places) + n_steps
         while len(self.places) < last and not self.rests:
             self._step()
 
     def measure(self) -> None:
-        """Take the curvature from differences of the gradient, directions that rise turned over."""
+        """Compute the curvature from differences of the gradient; upward directions reversed."""
         z = self.places[-1]
         try:
             ends = [self.at(z + step)[1] for step in _DIFFERENCE * np.eye(len(z))]
@@ -88,7 +88,7 @@ def _limit(move: Array, slope: float) -> tuple[Array, float]:
 def _search(
     at: Objective, z: Array, value: float, move: Array, slope: float
 ) -> tuple[Array, float, Array] | None:
-    """A share of the move that grows enough, with value and gradient there."""
+    """A fraction of the move with sufficient growth, with value and gradient there."""
     share = 1.0
     for _ in range(_HALVINGS):
         try:
@@ -97,7 +97,7 @@ def _search(
             new, gradient = -np.inf, move
         if new >= value + _GROWTH * share * slope and np.isfinite(gradient).all():
             return share * move, new, gradient
-        loss = value + share * slope - new  # what the parabola through the three has to explain
+        loss = value + share * slope - new  # for the parabola through the three
         best = 0.5 * slope * share**2 / loss if np.isfinite(loss) and loss > 0.0 else 0.0
         share = min(max(best, 0.1 * share), 0.5 * share)
     return None

@@ -1,4 +1,4 @@
-"""What maximum likelihood returns: estimates with their errors, and intervals."""
+"""The result of maximum likelihood: estimates with their errors, and intervals."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 
 from randla._results import RandlaWarning, Result, axes_or_new
 from randla._typing import Array
-from randla.smoothing._likelihood.parametrisation import single_supports
+from randla.smoothing._likelihood.parametrization import single_supports
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
 
 
 class MaximumLikelihoodWarning(RandlaWarning):
-    """The maximum was not reached, or some direction is not determined by the data."""
+    """The maximum was not reached, or the data do not determine some direction."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MaximumLikelihoodResult(Result):
-    """What `maximum_likelihood` returns; f free parameters.
+    """The result of `maximum_likelihood`; f free parameters.
 
     Attributes
     ----------
@@ -28,38 +28,38 @@ class MaximumLikelihoodResult(Result):
     names : tuple of str
         Their names.
     parameter_standard_error : (f,) ndarray or None
-        Statistical: the root of the diagonal of the inverse observed information, by Louis'
+        Statistical error: the root of the diagonal of the inverse observed information, by Louis'
         identity (from differences of the exact score with ``method="exact"``). None without the
         final stage.
     monte_carlo_error : (f,) ndarray or None
-        Of the algorithm, given the data: standard error of `theta` around the maximiser, from the
-        spread of independent chains. It does not see the bias that all chains share with
+        Error of the algorithm, given the data: standard error of `theta` around the maximizer, from
+        the spread of independent chains. It does not include the bias that all chains share with
         ``method="paris"``. Zero with ``method="exact"``; None with one chain or without the final
         stage.
     parameter_covariance : (f, f) ndarray or None
         Statistical covariance of the estimates.
     trace : (n_steps + 1, f) ndarray
-        Start and the parameters after each step of the optimizer.
+        The start and the parameters after each step of the optimizer.
     model : StateSpaceModel
         The model at the estimates.
     log_likelihood : float
-        At the estimates: exact with ``method="exact"``, else from eight runs of `particle_filter`
-        with `n_particles` each.
+        Log-likelihood at the estimates: exact with ``method="exact"``, else from eight runs of
+        `particle_filter` with `n_particles` each.
     log_likelihood_standard_error : float
-        Of the algorithm, given the data: zero with ``method="exact"``, NaN where the runs differ
-        too much. Differences between models have the root of the sum of the squares, also with the
-        same seed.
+        Error of the algorithm, given the data: zero with ``method="exact"``, NaN if the runs differ
+        too much. The error of a difference between models is the root of the sum of the squares,
+        also with the same seed.
     n_parameters : int
-        How many are free (of each row of probabilities all but one), with the directions of a
-        diffuse start.
+        Number of free parameters (of each row of probabilities all but one), including the
+        directions of a diffuse start.
     last_step_size : float
-        Of the optimizer; the error that the steps leave is proportional to it. The final stage
-        removes that.
+        Last step size of the optimizer; the error that the steps leave is proportional to it. The
+        final stage removes that error.
     converged : bool or None
         Whether the last step of the final stage was within its noise; None without that stage.
     method, optimizer : str
     at_boundary : (f,) ndarray of bool
-        For a model of `structural` the estimates at the edge of their range, such as standard
+        For a model of `structural`, estimates at the edge of their range, such as standard
         deviations of zero: there the maximum has no normal law and no standard error (NaN).
     """
 
@@ -92,11 +92,11 @@ class MaximumLikelihoodResult(Result):
     def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence intervals of the parameters, with both errors.
 
-        Normal on the whole line to which `StateSpaceModel.support` takes a parameter (variances
-        and standard deviations by logarithms, probabilities by logits), so that they stay in its
-        range. NaN where the estimate is `at_boundary`.
+        Normal on the unconstrained scale given by `StateSpaceModel.support` (variances and standard
+        deviations by logarithms, probabilities by logits), so that they stay in the range of the
+        parameter. NaN if the estimate is `at_boundary`.
 
-        They hold for long series.
+        They are valid for long series.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class MaximumLikelihoodResult(Result):
             If there are no standard errors.
         """
         if self.parameter_standard_error is None:
-            raise ValueError("n_final must be at least 1 for standard errors, got a result without")
+            raise ValueError("n_final must be at least 1 for standard errors, got 0")
         algorithm = 0.0 if self.monte_carlo_error is None else self.monte_carlo_error
         error = np.hypot(self.parameter_standard_error, algorithm)  # independent errors
         kinds = single_supports(self.model)
@@ -126,12 +126,12 @@ class MaximumLikelihoodResult(Result):
         return low, high
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the trace of each parameter, relative to its estimate (needs matplotlib).
+        """Plot the trace of each parameter, relative to its estimate (needs matplotlib).
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------

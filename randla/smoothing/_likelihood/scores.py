@@ -1,4 +1,4 @@
-"""Where `maximum_likelihood` gets its gradients: exact, or from chains of particle sweeps."""
+"""The gradients of `maximum_likelihood`: exact, or from chains of particle sweeps."""
 
 import math
 from collections.abc import Callable, Generator, Sequence
@@ -28,7 +28,7 @@ from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
 #: Observations and inputs of each series.
 SeriesList = Sequence[tuple[Any, Any]]
-# Numbers in the paths that are held at once: 64 MB.
+# Numbers in the paths that are stored at once: 64 MB.
 _BATCH = 1 << 23
 _N_FILTERS = 8  # for the log-likelihood and its error
 
@@ -71,7 +71,7 @@ class ExactScores:
         return self.value_and_score(self.model.replace(theta))
 
     def expect(self, model: StateSpaceModel) -> Array:
-        """What a step needs: the gradient, or the statistics of EM."""
+        """The input of a step: the gradient, or the statistics of EM."""
         return self.value_and_score(model)[1] if self.family is None else self.family.exact(model)
 
     def gradient_from(self, model: StateSpaceModel) -> Callable[[Array], Array]:
@@ -130,9 +130,9 @@ class ParticleSettings(NamedTuple):
 class ParticleScores:
     """Smoothed expectations at a value of theta that changes from call to call.
 
-    They are of the score, or of the statistics of a family for EM; sums over the series, each of
-    which has chains of its own. Each chain keeps its path from one call to the next ("ppg",
-    "path"), so that its bias does not start anew; "paris" begins each sweep without a path.
+    They are of the score, or of the statistics of a family for EM; sums over the series, each with
+    its own chains. Each chain keeps its path from one call to the next ("ppg", "path"), so that its
+    bias continues to decay; "paris" begins each sweep without a path.
     """
 
     def __init__(
@@ -173,11 +173,11 @@ class ParticleScores:
             for problem, key in settings.with_keys(self.problems):
                 results.append(run_filters(
                     model, problem.series(model._arguments), settings.n_particles, key, _N_FILTERS,
-                    first_stream=2 * settings.n_chains,  # behind those of `PathScores`
+                    first_stream=2 * settings.n_chains,  # after those of `PathScores`
                     guided=use_proposal(model, "auto"), store=False, scheme=SYSTEMATIC,
                     threshold=0.5,
                 ))  # fmt: skip
-        except ValueError:  # no survivors, or numbers beyond all scales: the estimates stay
+        except ValueError:  # no survivors, or numbers out of range: the estimates remain
             return math.nan, math.nan
         both = combined(results)
         return both.log_likelihood, float(both.log_likelihood_standard_error or 0.0)
@@ -233,14 +233,14 @@ class PathScores:
         self.problems = settings.problems(model, several, "score", trace=True)
         self.conditional, self.per_sweep = settings.method != "paris", per_sweep
         self.present = [None if p is None else p.copy() for p in paths]  # frozen ones, by chain
-        self.smoothers = [  # streams of their own, behind those of the optimizer
+        self.smoothers = [  # separate streams, after those of the optimizer
             PathSmoother(problem, new_stream(key, settings.n_chains + c), per_sweep)
             for problem, key in settings.with_keys(self.problems)
             for c in range(settings.n_chains)
         ]
 
     def batch_size(self) -> int:
-        """Sweeps whose paths may be held at once."""
+        """Sweeps whose paths may be stored at once."""
         # Numbers in the paths of one sweep of all chains.
         size = sum(len(smoother.problem.y) for smoother in self.smoothers) * self.per_sweep
         return max(1, _BATCH // (size * (self.problems[0].model.dim or 1)))

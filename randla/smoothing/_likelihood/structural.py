@@ -1,8 +1,8 @@
 """Maximum likelihood of structural models: starting values, the search, zero variances.
 
-A standard deviation sd is searched for on the scale asinh(sd / unit): logarithmic where it is
-large, and linear through zero, where the log-likelihood, a function of sd^2, is stationary. So no
-search begins there, and whether zero is a maximum is told by the derivative in sd^2.
+A standard deviation sd is optimized on the scale asinh(sd / unit): logarithmic if it is large, and
+linear through zero, where the log-likelihood, a function of sd^2, is stationary. So no search
+begins there, and the derivative in sd^2 decides whether zero is a maximum.
 """
 
 import math
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._likelihood.newton import NewtonResult, newton_exact
-from randla.smoothing._likelihood.parametrisation import Parametrisation, Single, Stationary
+from randla.smoothing._likelihood.parametrization import Parametrization, Single, Stationary
 from randla.smoothing._likelihood.quasi_newton import QuasiNewton
 from randla.smoothing._likelihood.structural_scores import StructuralScores
 from randla.smoothing._models.structural import LARGEST, StructuralModel
@@ -22,19 +22,19 @@ from randla.smoothing._models.structural_parts import autoregression, partial_au
 
 _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is searched linearly
 _ZERO = 1e-2  # of it: below, zero is tried
-_AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
+_AGAIN = 0.1  # of it: where a search restarts that found a zero which is not a maximum
 _NOTHING = 1e-6  # of the log-likelihood: what zero may lose
-_FLAT = 10.0  # standard errors relative to the estimate that are no such errors any more
+_FLAT = 10.0  # standard errors relative to the estimate above which they are meaningless
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
 _INSIDE = 1e-9  # what a frequency of a damped cycle keeps from the ends of its range
 _N_FREQUENCIES, _SHORTEST_PERIOD = 8, 2.5
 _MODULI = (0.7, 0.95)  # dampings, or moduli of roots of autoregressions, to begin with
 _CORRELATIONS = (-0.5, 0.5, 0.95)  # likewise, of one time and the next
-_SHARE = 0.1  # of one of these pairs, where it might be little beside the other
+_SHARE = 0.1  # of one of these pairs, where it may be little compared with the other
 _TREND, _MOVING = ("sd_level", "sd_slope"), ("sd_cycle", "sd_ar")
-_NO_ERROR = 1e-18  # mean square of standardised residuals that is rounding
+_NO_ERROR = 1e-18  # mean square of standardized residuals that is rounding
 _FAR = 100  # exponents of y (base 2) from which on it is taken in another unit
-_N_SHORT, _SHORT, _N_SEARCHES = 4, 6, 2  # searches of a few steps; of these the best go on
+_N_SHORT, _SHORT, _N_SEARCHES = 4, 6, 2  # searches of a few steps; the best of these continue
 
 
 class _Deviation(Single):
@@ -55,7 +55,7 @@ class _Deviation(Single):
 
 
 class _Frequency(Single):
-    """A frequency between two bounds, by the logit of its place there."""
+    """A frequency between two bounds, by the logit of its position there."""
 
     def __init__(self, index: int, low: float, high: float) -> None:
         super().__init__(index, "logit", 1.0)
@@ -73,7 +73,7 @@ class _Frequency(Single):
         return (self.width * share * (1.0 - share)).reshape(1, 1)
 
 
-class _Parameters(Parametrisation):
+class _Parameters(Parametrization):
     """The free parameters of a structural model, fast: all standard deviations at once.
 
     `unit` is that of standard deviations; frequencies keep `low` from both ends of their range.
@@ -115,7 +115,7 @@ class _Parameters(Parametrisation):
 
 
 class Maximum(NamedTuple):
-    """What `structural_maximum` found; f free parameters."""
+    """The result of `structural_maximum`; f free parameters."""
 
     theta: Array  # all of them
     value: float  # of the log-likelihood
@@ -129,7 +129,7 @@ class Maximum(NamedTuple):
 def structural_maximum(
     model: StructuralModel, series: list[Array], free: Any, n_steps: int, final: bool
 ) -> Maximum:
-    """Search, settle zeros, and take Newton steps in the parameters that are left.
+    """Search, settle zeros, and take Newton steps in the remaining parameters.
 
     The log-likelihood is the sum over independent series of rows (T, 1).
     """
@@ -145,7 +145,7 @@ def structural_maximum(
 def _in_unit(
     model: StructuralModel, series: list[Array], free: Any, n_steps: int, final: bool, exponent: int
 ) -> Maximum:
-    """Maximise with y in the unit 2**exponent, a power of two: nothing is rounded."""
+    """Maximize with y in the unit 2**exponent, a power of two: nothing is rounded."""
     units = np.array([n.startswith("sd_") for n in model.names]) * exponent
     theta = np.clip(np.ldexp(model.theta, -units), -LARGEST, LARGEST)
     other = model._at(read_only(theta))
@@ -155,7 +155,7 @@ def _in_unit(
     n_free = sum(int((~np.isnan(rows)).sum()) - q for rows in series)
     covariance, error = found.covariance, found.error
     if covariance is not None and error is not None:
-        own = units[Parametrisation(model, free).free]
+        own = units[Parametrization(model, free).free]
         error = np.ldexp(error, own)  # a double where its square may be none
         covariance = np.ldexp(np.ldexp(covariance, own), own[:, None])
     return found._replace(
@@ -181,7 +181,7 @@ def _maximum(
     if final:
         covariance = np.full((len(names), len(names)), np.nan)
         if inner:
-            parameters = search.parametrisation(theta, inner)
+            parameters = search.parametrization(theta, inner)
             newton = newton_exact(search.value_and_score, parameters, theta)
             theta = newton.theta
             covariance[np.ix_(~hidden, ~hidden)] = newton.covariance
@@ -201,7 +201,7 @@ class _Search:
         self.scores = [StructuralScores(model, rows) for rows in series]
         self.n_times = max(map(len, series))
         self.unit = _size_of_steps([rows[~np.isnan(rows)] for rows in series])
-        self.parameters = self.parametrisation(model.theta, free)
+        self.parameters = self.parametrization(model.theta, free)
         self.deviations = [i for i in self.parameters.free if self.names[i].startswith("sd_")]
 
     def value_and_score(self, theta: Array) -> tuple[float, Array]:
@@ -211,9 +211,9 @@ class _Search:
             value, score = value + more, score + slope
         return value, score
 
-    def parametrisation(self, theta: Array, free: Any) -> Parametrisation:
-        # An undamped cycle starts diffusely, and of one that is longer than the series, or as
-        # short as two times, one state is not determined: the flat law rewards that for ever.
+    def parametrization(self, theta: Array, free: Any) -> Parametrization:
+        # An undamped cycle starts diffusely, and if it is longer than the series, or as
+        # short as two times, one state is not determined: the flat law rewards that indefinitely.
         damped = "cycle_damping" in self.names
         low = _INSIDE if damped else 2.0 * math.pi / max(self.n_times, 5)
         return _Parameters(self.model.replace(theta), free, _UNIT * self.unit, low)
@@ -230,7 +230,7 @@ class _Search:
     # Starting values ----------------------------------------------------------------------------
 
     def search(self, n_steps: int) -> list[Array]:
-        """The places of the best search, from the user's values or from the best of several."""
+        """The points of the best search, from the user's values or from the best of several."""
         base = np.array(self.model.theta)
         n_noises = sum(name.startswith("sd_") for name in self.names)
         for i in self.deviations:
@@ -258,7 +258,7 @@ class _Search:
         return search
 
     def _candidates(self, base: Array) -> list[list[Array]]:
-        """Values to begin with, in families that differ in more than a frequency.
+        """Initial values, in families that differ in more than a frequency.
 
         There may be several maxima where components move.
         """
@@ -278,7 +278,7 @@ class _Search:
                     [{"ar[1]": 2 * r * math.cos(w), "ar[2]": -r * r} for w in turns]
                     for r in _MODULI
                 ]
-        if families != [[{}]]:  # what moves and the level may change their parts
+        if families != [[{}]]:  # moving components and the level may exchange their parts
             pairs = [dict[str, float]()]
             groups = [g for g in (_TREND, _MOVING) if free.intersection(g)]
             pairs += [dict.fromkeys(group, _SHARE) for group in groups]
@@ -302,7 +302,7 @@ class _Search:
         return autoregression(r)
 
     def _with_values(self, base: Array, values: dict[str, float]) -> Array:
-        """Of free parameters; standard deviations as shares of what they are."""
+        """For free parameters; standard deviations as fractions of their values."""
         theta = np.array(base)
         for i in self.parameters.free:
             name = self.names[i]
@@ -334,7 +334,7 @@ class _Search:
     def settle(self, z: Array, n_steps: int) -> tuple[Array, set[str]]:
         """Parameters with the standard deviations that belong at zero set to it, and their names.
 
-        One near zero that the derivative in sd^2 draws away from it is searched for once more.
+        If the derivative in sd^2 points away from zero, a value near it is searched for once more.
         """
         theta = self.parameters.to_theta(z)
         low = [i for i in self.deviations if abs(theta[i]) < _ZERO * self.unit]
@@ -358,7 +358,7 @@ class _Search:
         return theta, zeros
 
     def are_flat(self, theta: Array, error: Array) -> bool:
-        """Whether errors of standard deviations tell that the likelihood hardly knows them."""
+        """Whether errors of standard deviations show that the likelihood hardly determines them."""
         of_free = dict(zip(self.parameters.free.tolist(), error, strict=True))
         return any(of_free[i] > _FLAT * abs(theta[i]) for i in self.deviations)
 
@@ -392,7 +392,7 @@ def _size_of_steps(series: list[Array]) -> float:
     steps = np.concatenate([np.diff(y) for y in series])
     size = float(steps.std() or np.abs(steps).mean()) if steps.size else 0.0
     if size == 0.0:
-        raise ValueError("y must hold numbers that differ to learn from, got equal ones")
+        raise ValueError("y must contain different values, got equal ones")
     return size
 
 

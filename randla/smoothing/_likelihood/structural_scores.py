@@ -49,17 +49,17 @@ class StructuralScores:
         return value, self.model._gradient(theta, *self.gradients, gR, P0)
 
     def value_and_square(self, theta: Array) -> tuple[float, float]:
-        """Log-likelihood and rho^2, the sum of squares of the standardised residuals."""
+        """Log-likelihood and rho^2, the sum of squares of the standardized residuals."""
         A, variances, P0, sd_noise = self.model._blocks_at(theta)
         value, square, found = self._filter(A[self.places], variances, P0, sd_noise)
-        if not found:  # rho^2 is not told
+        if not found:  # rho^2 is not available
             return linear_gaussian_score(self.model.replace(theta), self.rows)[0], math.nan
         return value, square
 
     def _filter(
         self, values: Array, variances: Array, P0: Array, sd_noise: float
     ) -> tuple[float, float, bool]:
-        """Also whether it went well: else other methods have the likelihood, or the error."""
+        """Also whether it succeeded: otherwise other methods have the likelihood, or the error."""
         value, status = sparse_filter(
             self.y, *self.places, values, variances, self.B, sd_noise * sd_noise, self.start, P0,
             self.triangle, self.solution, *self.past,

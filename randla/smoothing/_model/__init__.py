@@ -1,1 +1,1 @@
-"""The state-space model that users write, and its compiled functions."""
+"""The state-space model that users define, and its compiled functions."""

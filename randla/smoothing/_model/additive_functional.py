@@ -22,16 +22,17 @@ NAMES = ("state", "square", "lag_product", "score")
 
 
 class AdditiveFunctional:
-    r"""A sum over time of functions of neighbouring states.
+    r"""A sum over time of functions of neighboring states.
 
     .. math::
         h(x_{0:T-1}) = h_0(x_0) + \sum_{t=0}^{T-2} h_t(x_t, x_{t+1}),
 
     with `n_out` components. The functions are compiled into the loops of the smoothers. They are
-    decorated with ``numba.njit``, or plain Python functions that Numba can compile, and *write*
-    all components to `out` in each call (they do not add; one that is not written is NaN, which is
-    refused). As in `StateSpaceModel`, states are floats if the model is scalar, else 1-D arrays,
-    observations come in the form that `log_potential` takes, and arguments that have the names
+    decorated with ``numba.njit``, or plain Python functions that Numba can compile, and *write* all
+    components to `out` in each call (they do not add; a component that is not written is NaN, which
+    is refused). As in `StateSpaceModel`, states are floats if the model is scalar, else 1-D arrays;
+    observations have the form that `log_potential` takes; and arguments with the names below may be
+    in any order.
     below may stand in any order.
 
     Parameters
@@ -42,8 +43,8 @@ class AdditiveFunctional:
         ``initial(x, y[, u], theta, out)`` writes :math:`h_0(x)`; `y` and `u` are row 0 of the
         observations and of the inputs.
     step : function
-        ``step(t, x, xn, y[, u], theta, out)`` writes :math:`h_t(x, x_n)`; `y` is row t + 1, `u`
-        row t. What depends on one state only belongs to `xn`, and for time 0 to `initial`.
+        ``step(t, x, xn, y[, u], theta, out)`` writes :math:`h_t(x, x_n)`; `y` is row t + 1, `u` row
+        t. A term of one state only should use `xn`, and for time 0 `initial`.
 
     Attributes
     ----------
@@ -53,11 +54,11 @@ class AdditiveFunctional:
     Raises
     ------
     TypeError, ValueError
-        If `n_out` is no positive integer or a function has the wrong number of arguments.
+        If `n_out` is not a positive integer or a function has the wrong number of arguments.
 
     See Also
     --------
-    paris, ppg, ffbs : where a functional goes; they also take "state", "square", "lag_product"
+    paris, ppg, ffbs : estimate a functional; they also take "state", "square", "lag_product"
         (sums of :math:`x_t`, :math:`x_t^2`, :math:`x_t x_{t+1}`, component by component) and
         "score" (the gradient of the log-likelihood in theta, by Fisher's identity).
 
@@ -87,14 +88,14 @@ class AdditiveFunctional:
         if not self._takes_inputs:
             self.initial, self.step = first.called(FIRST, False), later.called(NEXT, False)
         self._packed: AdditiveFunctional | None = None  # its twin for `theta` with rows
-        self._costly = self._checked = True  # what kernels do with a functional of a user
+        self._costly = self._checked = True  # what kernels do with a user's functional
         self._scratch = 0  # entries of `out` behind the components
 
     def __repr__(self) -> str:
         return f"AdditiveFunctional(n_out={self.n_out})"
 
     def _buffer(self) -> Array:
-        """Place for one value, with scratch space behind it."""
+        """Memory for one value, with scratch space after it."""
         return np.empty(self.n_out + self._scratch)
 
     def _called(self, packed: bool) -> "AdditiveFunctional":
@@ -119,12 +120,12 @@ class AdditiveFunctional:
 
 
 def named_functional(name: str, functions: ModelFunctions) -> AdditiveFunctional:
-    """Return the functional that a name of `NAMES` stands for, for a model."""
+    """Return the functional that a name of `NAMES` denotes, for a model."""
     if name == "score":
         return _score(functions)
     first, step = functionals.make_named(name, functions.dim is None)
     functional = AdditiveFunctional(functions.dim or 1, initial=first, step=step)
-    # Kernels may evaluate it again instead of keeping a value, and it writes all of `out`.
+    # Kernels may evaluate it again instead of storing a value, and it writes all of `out`.
     functional._costly = functional._checked = False
     return functional
 
@@ -138,9 +139,9 @@ def _score(functions: ModelFunctions) -> AdditiveFunctional:
         own = AdditiveFunctional(
             n_theta, initial=functions.score_initial, step=functions.score_step
         )
-        own._checked = not functions.is_ready  # a user's may leave entries of `out`
+        own._checked = not functions.is_ready  # a user's may leave out entries of `out`
         return own
-    if functions.is_ready:  # differences in theta would not reach what is packed behind it
+    if functions.is_ready:  # differences in theta would not affect what is packed after it
         raise ValueError(
             "functional='score' needs densities and their scores, and this model has none: a "
             "LinearGaussian with a singular covariance, intercepts or a time axis has the exact "

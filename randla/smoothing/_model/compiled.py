@@ -1,4 +1,4 @@
-"""What is compiled for a model: kernels, and the functions that they call instead of its own."""
+"""The compiled parts of a model: kernels, and the functions that they call instead of its own."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,7 +12,7 @@ from randla.smoothing._kernels.particles.simulate import make_of_path, simulate_
 from randla.smoothing._model.additive_functional import NAMES, AdditiveFunctional, named_functional
 from randla.smoothing._model.function_errors import naming_errors
 from randla.smoothing._model.functions import ModelFunctions, require_own_randomness
-from randla.smoothing._model.specialise import frozen, returns_number, specialise
+from randla.smoothing._model.specialize import frozen, returns_number, specialize
 
 _T = TypeVar("_T")
 
@@ -24,7 +24,7 @@ def _once(method: Callable[..., _T]) -> Callable[..., _T]:
     def cached(self: "CompiledModel", *args: Any, **options: Any) -> _T:
         key = (method.__name__, *args, *sorted(options.items()))
         if key not in self._results:
-            # Numba's own lock, as making a result takes it: two locks could wait for one another.
+            # Numba's own lock, which creating a result takes: two locks could deadlock.
             with global_compiler_lock:
                 if key not in self._results:  # no other thread was faster
                     self._results[key] = method(self, *args, **options)
@@ -34,9 +34,9 @@ def _once(method: Callable[..., _T]) -> Callable[..., _T]:
 
 
 class CompiledModel:
-    """What is made of the functions of a model, each thing when it is first asked for.
+    """What is compiled from the functions of a model, each on first use.
 
-    Shared by the copies of a model that differ in their parameters. A pickled copy starts anew.
+    Shared by the copies of a model that differ in their parameters. A pickled copy starts empty.
     """
 
     def __init__(self, functions: ModelFunctions) -> None:
@@ -57,10 +57,10 @@ class CompiledModel:
 
     @_once
     def feynman_kac(self, *, guided: bool) -> tuple[Any, Any, Any]:
-        """Return what draws a start and a step, and what draws and weighs a whole cloud.
+        """Return the functions that draw a start and a step, and draw and weigh a whole cloud.
 
-        A kernel then need not know whether states are numbers or vectors, and who proposes them:
-        with `guided` the model's proposals do, see `_kernels.particles.feynman_kac`.
+        A kernel then does not depend on whether states are numbers or vectors, or on the proposals:
+        with `guided` these are the model's, see `_kernels.particles.feynman_kac`.
         """
         f, scalar = self.functions, self.functions.dim is None
         # A draw from a proposal is weighed by potential times law over the density of the proposal.
@@ -116,9 +116,9 @@ class CompiledModel:
             name: user._replace(function=frozen(user.function, self._copies))
             for name, user in users.items()
         }
-        for name, user in users.items():  # what a name stood for when the model first ran
+        for name, user in users.items():  # what a name referred to when the model first ran
             require_own_randomness(name, user.function)
-        kernel = specialise(template, *(frozen(f, self._copies) for f in functions))
+        kernel = specialize(template, *(frozen(f, self._copies) for f in functions))
         return naming_errors(kernel, users, self.functions.dim is None)
 
     @_once
@@ -126,7 +126,7 @@ class CompiledModel:
         return named_functional(name, self.functions)
 
     def functional(self, functional: Any) -> AdditiveFunctional:
-        """`functional` if it is one, or the one that a name stands for."""
+        """`functional` if it is one, or the functional that a name denotes."""
         if isinstance(functional, AdditiveFunctional):
             return functional._called(packed=bool(self.functions.wants))
         names = ", ".join(map(repr, NAMES))
@@ -141,7 +141,7 @@ class CompiledModel:
     def row_ndim(self, default: int, inputs_ndim: int = 1) -> int:
         """0 if `log_potential` takes single observations as floats, 1 if as arrays of one entry.
 
-        `default` where it takes both, or neither (its own error then tells more).
+        `default` if it takes both, or neither (its own error is then more informative).
         """
         f = self.functions
 

@@ -1,9 +1,9 @@
-"""What compiled code depends on: all that a function reads from outside, and a digest of it.
+"""The dependencies of compiled code: all that a function reads from outside, and a digest of it.
 
 `content_key` hashes the code objects of the functions that it is given, with everything that they
 reach: constants, defaults, closures, globals, jitted helpers at any depth, attributes of the user's
 modules, jit options; and the versions of Numba, NumPy and randla. The source text is not read: it
-may have been edited since the function was made.
+may have been edited since the function was created.
 """
 
 import dis
@@ -26,10 +26,10 @@ from numba.core.types import Type
 import randla
 
 config: Any = numba_config
-# Modules whose version stands for their content.
+# Modules whose version determines their content.
 LIBRARIES = ("builtins", "cmath", "llvmlite", "math", "numba", "numpy", "operator", "scipy")
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))  # repr tells all
-# All that matters of a code object beside its constants.
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))  # repr shows all
+# All that matters of a code object besides its constants.
 _CODE_FIELDS = (
     "code", "names", "varnames", "exceptiontable", "freevars", "cellvars", "flags", "argcount",
     "posonlyargcount", "kwonlyargcount",
@@ -37,7 +37,7 @@ _CODE_FIELDS = (
 
 
 class UnhashableError(Exception):
-    """A function refers to something whose content is not known how to hash."""
+    """A function refers to something whose content cannot be hashed."""
 
 
 class _Reads(NamedTuple):
@@ -90,7 +90,7 @@ def cells_of(function: FunctionType) -> list[tuple[str, CellType]]:
 
 
 def plain_function(function: Any) -> Any:
-    """The Python function of a jitted one; anything else as it is."""
+    """The Python function of a jitted one; other values unchanged."""
     return (
         inspect.unwrap(function) if config.DISABLE_JIT else getattr(function, "py_func", function)
     )
@@ -139,7 +139,7 @@ def _parts(value: Any) -> list[Any]:
 
 
 def is_library(module: str) -> bool:
-    """Whether the version of a module stands for its content."""
+    """Whether the version of a module determines its content."""
     return module.split(".")[0] in LIBRARIES
 
 

@@ -9,7 +9,7 @@ from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_array, read_only
 
-# To find the size of an observation, `observe` is given so many entries of this value.
+# To find the size of an observation, `observe` gets this many entries of this value.
 _LARGEST_OBSERVATION, _UNTOUCHED = 4096, 1.2345678e300
 
 
@@ -26,7 +26,7 @@ def draw_paths(
     """States (h, d) and observations (h,) or (h, k) of the times 0, ..., h - 1.
 
     With `start` (..., d), states of a time, (..., h, d) and (..., h[, k]) of those after it; `y`,
-    which is wanted where the transition sees it, is what was observed at that time. Row 0 of the
+    which is needed if the transition depends on it, is the observation at that time. Row 0 of the
     inputs is that of `time`.
     """
     if model.observe is None:
@@ -74,7 +74,7 @@ def _observation_size(model: Any, draw: Any) -> int:
         one = np.full((1, 1, _LARGEST_OBSERVATION), _UNTOUCHED)
         draw(one)
         touched = np.flatnonzero(one != _UNTOUCHED)
-        # All of `out` filled, as by ``out[:] = x``, tells no size: one number then.
+        # All of `out` filled, as by ``out[:] = x``, does not show a size: one number then.
         size = 1 if touched.size in (0, one.size) else int(touched[-1]) + 1
         model._compiled.observation_size = size
     return size
@@ -96,6 +96,6 @@ def _as_present(y: ArrayLike | None, lead: tuple[int, ...], shape: tuple[int, ..
     values = as_array(y, "y")
     if values.shape not in (shape, lead + shape):
         raise ValueError(
-            f"y must be the observation at start_time, of shape {expected}, got {values.shape}"
+            f"y must be the observation at start_time of shape {expected}, got shape {values.shape}"
         )
     return np.broadcast_to(values, lead + shape)

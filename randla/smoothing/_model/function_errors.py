@@ -1,10 +1,10 @@
-"""Errors in the functions of users, told by the name of the function and the time.
+"""Errors in users' functions, reported with the name of the function and the time.
 
-Compiled code says neither which function an error comes from nor what it was given. So when a
-kernel fails its functions are called again one by one: for an error of compilation each is
-compiled alone, and for an error that was raised while it ran each is called as plain Python, at
-the time that the kernel had reached, with the states that it was working on. The traceback of
-plain Python then also tells the expression whose index is out of bounds.
+Compiled code reports neither which function an error comes from nor its arguments. So when a kernel
+fails its functions are called again one by one: for an error of compilation each is compiled alone,
+and for a runtime error each is called as plain Python, at the time that the kernel had reached,
+with the states that it was working on. The traceback of plain Python then also shows the expression
+whose index is out of bounds.
 """
 
 import inspect
@@ -28,7 +28,7 @@ from randla.smoothing._kernels.particles.unowned import unowned
 from randla.smoothing._model.content import is_library, plain_function, values_used
 from randla.smoothing._model.functions import UserFunction
 from randla.smoothing._model.series import Arguments
-from randla.smoothing._model.specialise import compiled_type, rebuild
+from randla.smoothing._model.specialize import compiled_type, rebuild
 
 _STATE = Array(float64, 1, "C")  # also of `out`
 _ROW = Array(float64, 1, "C", readonly=True)  # of y
@@ -36,7 +36,7 @@ _STREAM = Array(uint64, 1, "C")
 
 _COMPILER_ERRORS = (NumbaError, UnsupportedBytecodeError)
 
-# Pairs of states that a function is tried with: some 0.1 s of plain Python if it is short.
+# Pairs of states that a function is tried with: about 0.1 s of plain Python if it is short.
 _MOST_STATES = 10_000
 # Functions of the state at t, at any t; others with an argument `t` make the step from t - 1.
 _OF_ONE_TIME = ("log_potential", "observe")
@@ -49,7 +49,7 @@ _LOOKS_AT_Y = (
 def naming_errors(
     kernel: Any, functions: Mapping[str, UserFunction], scalar: bool
 ) -> Callable[..., Any]:
-    """Return `kernel`, whose errors say which of the functions in it is to blame.
+    """Return `kernel` with errors that name the function at fault.
 
     One of its arguments, or of the fields of its records, is `y`, unless none of its functions is
     given observations; ``info[1]`` keeps the time of the state that it works on. `functions` are
@@ -96,7 +96,7 @@ def _not_compiled(
             continue
         try:
             result = compiled_type(function, tuple(types[a] for a in arguments))
-        except Exception as error:  # not all that Numba raises are its own
+        except Exception as error:  # not all errors that Numba raises are its own
             reason = _unknown_value(function) or _reason(error)
             hint = ""
             if "array(uint64" in str(error):
@@ -111,20 +111,20 @@ def _not_compiled(
 
 @global_compiler_lock
 def _unknown_value(function: Any) -> str | None:
-    """What is wrong with a value that `function` uses and Numba does not know; None if all is."""
+    """The problem with a value that `function` uses and Numba does not know, or None."""
     for name, value in values_used(function):
         if isinstance(value, list):
             return f"{name} is a list: make it a NumPy array"
         if inspect.isfunction(value):
             try:
                 cpu_target.typing_context.resolve_value_type(value)
-            except Exception:  # Numba's TypingError, or whatever comes in its place
+            except Exception:  # Numba's TypingError, or its replacement
                 return f"{name} is a plain Python function: decorate it with numba.njit"
     return None
 
 
 def _reason(error: Exception) -> str:
-    """The first line of the message that says something, and what it announces."""
+    """The first informative line of the message, and the line that it announces."""
     lines = [line.strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line and not line.startswith("Failed in nopython")]
     if len(lines) > 1 and lines[0].endswith(":"):
@@ -160,10 +160,10 @@ def _named(
                     first, *others = error.args or ("",)
                     error.args = f"{first} (raised by {name} at t = {at})".lstrip(), *others
                     return error
-    if bad_index:  # not met again: its state may be overwritten by now
+    if bad_index:  # not reproduced: its state may have been overwritten
         return ValueError(
             f"{', '.join(functions)} must keep their indices within bounds, but in one of them "
-            f"an {error} on the way to t = {time}"
+            f"an {error} before t = {time}"
         )
     return error
 
@@ -210,12 +210,12 @@ def _calls(
     call = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": theta}
     for i in range(min(map(len, states.values()), default=_MOST_STATES)):
         call |= {argument: rows[i] for argument, rows in states.items()}
-        call["out"] = np.full(size, np.nan)  # as the kernels hand it over
+        call["out"] = np.full(size, np.nan)  # as the kernels pass it
         yield tuple(call[argument] for argument in user.arguments)
 
 
 def _theta(values: dict[str, Any]) -> Any:
-    """What the functions were handed as `theta`; on the first path where each has its own."""
+    """The `theta` of the functions; that of the first path if each has its own."""
     theta = values["theta"]
     if isinstance(theta, Arguments) and "start" in values and theta.y.size:
         return theta._replace(y=theta.y[0])

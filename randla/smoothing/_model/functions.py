@@ -1,4 +1,4 @@
-"""The functions of which a model is made: what each takes, and which it is given with."""
+"""The functions that define a model: the arguments of each, and which ones belong together."""
 
 import inspect
 import random
@@ -35,11 +35,11 @@ ARGUMENTS = {
     "score_step": NEXT,
 }
 _DRAWS = ("initial", "transition", "initial_proposal", "proposal")
-# Arguments that a function may have beside them, only by name: `u` is the row of the inputs, and
-# `y` here the row of the observations at the time t that the function is handed.
+# Optional further arguments of functions, only by name: `u` is the row of the inputs, and
+# `y` here the row of the observations at the time t that the function receives.
 _SEES_ITS_ROW = ("transition", "log_transition", "log_transition_bound")
 _REQUIRED = ("initial", "transition", "log_potential")
-_PARTNERS = {  # functions that make no sense without others
+_PARTNERS = {  # functions that have no meaning without others
     "proposal": ("log_proposal", "log_transition"),
     "log_proposal": ("proposal",),
     "initial_proposal": ("log_initial_proposal", "log_initial"),
@@ -60,15 +60,15 @@ class UserFunction(NamedTuple):
     arguments: tuple[str, ...]
 
     def wants(self, arguments: tuple[str, ...]) -> frozenset[str]:
-        """What the function takes beside `arguments`: some of "u" and "y"."""
+        """The function's arguments besides `arguments`: some of "u" and "y"."""
         return frozenset(self.arguments) - frozenset(arguments)
 
     def called(self, arguments: tuple[str, ...], packed: bool) -> Any:
         """The function as kernels call it: with `arguments`, in this order.
 
-        If `packed` then `theta` is a record `series.Arguments`, out of which come the parameters
-        and the rows that the function wants. (Rows that count references kept loops over all
-        particles from vectorising: three times as slow.)
+        If `packed`, `theta` is a record `series.Arguments`, which contains the parameters and the
+        rows that the function takes. (Rows that count references kept loops over all particles from
+        vectorizing: three times as slow.)
         """
         if self.arguments == arguments and not packed:
             return self.function
@@ -78,7 +78,7 @@ class UserFunction(NamedTuple):
             places["y"] = "theta[2]" + row
         call = ", ".join(places.get(name, name) for name in self.arguments)
         scope = {"__name__": plain_function(self.function).__globals__.get("__name__", "__main__")}
-        # Made by a factory: see `specialise.frozen`.
+        # Made by a factory: see `specialize.frozen`.
         first = "theta = unowned(theta)" if packed else ""
         exec(
             f"def make(function, unowned):\n    def called({', '.join(arguments)}):\n"
@@ -93,7 +93,7 @@ class ModelFunctions(SimpleNamespace):
     """The functions `ARGUMENTS` of a model as kernels call them, or None for each."""
 
     users: Mapping[str, UserFunction | None]  # as they were given
-    wants: frozenset[str]  # what their `theta` holds beside the parameters: "u", "y"
+    wants: frozenset[str]  # what their `theta` contains besides the parameters: "u", "y"
     dim: int | None  # of the state; None: a number
     support: tuple[str, ...]  # of each parameter
     is_ready: bool  # whether the functions are the library's own
@@ -135,7 +135,7 @@ class ModelFunctions(SimpleNamespace):
 
 
 def as_functions(functions: Mapping[str, Any], dim: int | None) -> dict[str, UserFunction | None]:
-    """Jitted functions of a model by name, None where there is none; or an error that names one."""
+    """Jitted functions of a model by name, None if absent; or an error that names one."""
     compiled = {
         name: None
         if function is None and name not in _REQUIRED
@@ -157,8 +157,8 @@ def _arguments_of(name: str, dim: int | None) -> tuple[str, ...]:
 def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> UserFunction:
     """Return `function` jitted, with the names of its arguments, or an error that names it.
 
-    A function whose arguments have these names may have them in any order; other names stand for
-    the arguments in this order. `u`, and in the transition `y`, may stand anywhere beside them.
+    A function whose arguments have these names may have them in any order; other names are taken as
+    the arguments in this order. `u`, and in the transition `y`, may be at any position.
     """
     plain = plain_function(function)
     code = getattr(plain, "__code__", None)
@@ -171,7 +171,7 @@ def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> UserFun
     rows = ("y", "u") if name in _SEES_ITS_ROW else ("u",)
     rest = tuple(o for o in own if o not in rows or o in arguments)
     misplaced = False
-    if set(rest) != set(arguments):  # other names: a known one must then stand in its own place
+    if set(rest) != set(arguments):  # other names: a known one must then be in its own position
         misplaced = any(o in _KNOWN and o != a for o, a in zip(rest, arguments, strict=False))
     variadic = code.co_kwonlyargcount or code.co_flags & _VARIADIC
     got = str(inspect.signature(plain)) if variadic else f"({', '.join(own)})"
@@ -192,8 +192,8 @@ def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> UserFun
 def require_own_randomness(name: str, function: Any) -> None:
     """Raise ValueError if a function, or one that it calls, draws from another generator.
 
-    Numba compiles calls of ``numpy.random`` and ``random``, but the numbers are not those of a
-    seed that is known here: they differ from run to run and with the number of threads.
+    Numba compiles calls of ``numpy.random`` and ``random``, but their numbers do not follow from a
+    seed known here: they differ from run to run and with the number of threads.
     """
     for where, value in values_used(function):
         owner = getattr(value, "__self__", value)  # of a bound method, such as Generator.normal
@@ -201,5 +201,5 @@ def require_own_randomness(name: str, function: Any) -> None:
         if isinstance(owner, _GENERATORS) or f"{module}.".startswith(("random.", "numpy.random.")):
             raise ValueError(
                 f"{name} must draw from its stream rng by the functions of randla.random, so that "
-                f"the same seed gives the same result, but it uses {where}, a generator of its own"
+                f"the same seed gives the same result, but it uses {where}, another generator"
             )

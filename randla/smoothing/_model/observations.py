@@ -15,15 +15,15 @@ def as_observations(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """`y` as read-only float64, (T,) or (T, k), and which rows are not wholly NaN.
 
-    (T,) and (T, 1) stand for one another: the functions of the model are given what they take,
-    single observations of ``row_ndim(k)`` dimensions, 0 or 1; k where `log_potential` takes both.
-    `row_shape` is the shape of one observation, where that is known without the functions.
+    (T,) and (T, 1) are equivalent: the functions of the model receive what they take, single
+    observations of ``row_ndim(k)`` dimensions, 0 or 1; k if `log_potential` takes both. `row_shape`
+    is the shape of one observation, if it is known without the functions.
     """
     values = as_array(y, "y", finite=False)
     if values.ndim not in (1, 2) or values.size == 0:
         raise ValueError(f"y must be non-empty with shape (T,) or (T, k), got shape {values.shape}")
     if np.isinf(values).any():
-        raise ValueError("y must hold numbers, or NaN where an observation is missing, got inf")
+        raise ValueError("y must contain numbers, or NaN where an observation is missing, got inf")
     if row_shape is not None and values.shape[1:] != row_shape:  # maybe (T,) for (T, 1)
         if values.size != len(values) or row_shape not in ((), (1,)):
             expected = f"({', '.join(['T', *map(str, row_shape)])}{'' if row_shape else ','})"
@@ -39,7 +39,7 @@ def as_observations(
             f"shape {values.shape}"
         )
     values = np.ascontiguousarray(values, dtype=np.float64)
-    # A row that is missing in part counts: the functions deal with it.
+    # A row that is partly missing counts: the functions handle it.
     observed = np.asarray(~np.isnan(values).reshape(len(values), -1).all(axis=1))
     return read_only(values), read_only(observed)
 
@@ -51,7 +51,7 @@ def as_rows(y: Any, k: int) -> Array:
         array = array[:, None]
     if array.ndim != 2 or array.shape[1] != k or len(array) == 0:
         expected = "(T,) or (T, 1)" if k == 1 else f"(T, {k})"
-        raise ValueError(f"y must have shape {expected} with T >= 1, got {np.shape(y)}")
+        raise ValueError(f"y must have shape {expected} with T >= 1, got shape {np.shape(y)}")
     if np.isinf(array).any():
         time = int(np.argmax(np.isinf(array).any(1)))  # the first one
         raise ValueError(f"y must be finite, or NaN where missing, got inf at time {time}")

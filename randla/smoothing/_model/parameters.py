@@ -1,4 +1,4 @@
-"""Parameters with names, each in a range that a transform takes to the whole line."""
+"""Parameters with names, each in a range that a transform maps to the whole line."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from randla._validation import as_choice, as_vector, read_only
 from randla.smoothing._model.supports import SUPPORTS
 
 
-class Parametrised:
-    """What has parameters."""
+class Parametrized:
+    """Base of objects with parameters."""
 
     theta: Array  # (p,), read-only
     names: tuple[str, ...]
@@ -21,7 +21,7 @@ class Parametrised:
     def _set_parameters(
         self, theta: ArrayLike, names: Sequence[str] | None, support: Sequence[str] | None
     ) -> None:
-        """Set the three, or raise an error if they do not fit."""
+        """Set the three, or raise an error if they are inconsistent."""
         self.theta = read_only(np.array(as_vector(theta, "theta"), np.float64))  # a copy
         size = self.theta.size
         default_names = [f"theta[{k}]" for k in range(size)]
@@ -30,11 +30,11 @@ class Parametrised:
         for kind in self.support:
             as_choice(kind, "support", tuple(SUPPORTS))
         if len(set(self.names)) < size:
-            raise ValueError(f"names must differ from one another, got {list(self.names)}")
+            raise ValueError(f"names must differ from each other, got {list(self.names)}")
         self._supported(self.theta)
 
     def _supported(self, theta: ArrayLike) -> Array:
-        """Return `theta` as a read-only array, or raise ValueError outside of the support."""
+        """Return `theta` as a read-only array, or raise ValueError outside the support."""
         values = np.array(as_vector(theta, "theta", size=self.theta.size), np.float64)
         for name, kind, value in zip(self.names, self.support, values, strict=True):
             low, high = SUPPORTS[kind][:2]
@@ -79,7 +79,7 @@ class Parametrised:
         return self._each("inverse", as_vector(z, "z", size=self.theta.size))
 
     def slope(self, theta: ArrayLike) -> Array:
-        """Derivatives of the parameters in their unconstrained values.
+        """Derivatives of the parameters with respect to their unconstrained values.
 
         Parameters
         ----------

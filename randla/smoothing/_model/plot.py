@@ -8,11 +8,11 @@ from randla._results import axes_or_new
 
 
 def plot_band(ax: Any, mean: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> Any:
-    """Draw means (T, d) with bands, one colour a component; needs matplotlib."""
+    """Plot means (T, d) with bands, one color a component; needs matplotlib."""
     ax, times = axes_or_new(ax), range(len(mean))
     for k in range(mean.shape[1]):
         (line,) = ax.plot(times, mean[:, k], label=f"component {k}" if mean.shape[1] > 1 else "")
-        # The colour of the line, at a quarter of its strength.
+        # The color of the line, at a quarter of its strength.
         ax.fill_between(times, low[:, k], high[:, k], color=line.get_color(), alpha=0.25, lw=0)
     if mean.shape[1] > 1:
         ax.legend()
@@ -22,7 +22,7 @@ def plot_band(ax: Any, mean: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
 
 
 def plot_shares(ax: Any, probs: NDArray[Any]) -> Any:
-    """Draw probabilities (T, K), one on top of the other; needs matplotlib."""
+    """Plot stacked probabilities (T, K); needs matplotlib."""
     ax = axes_or_new(ax)
     ax.stackplot(range(len(probs)), probs.T, labels=[f"state {k}" for k in range(probs.shape[1])])
     ax.legend()

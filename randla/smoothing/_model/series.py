@@ -1,9 +1,9 @@
-"""Series of observations, and what the functions of a model are handed beside a state.
+"""Series of observations, and the arguments of a model's functions besides a state.
 
-The kernels hand `theta` on to the functions without looking at it. For most models it is the array
-of parameters. Where a function takes a row of the inputs, or the transition one of the
-observations, it is a record `Arguments` for all of the model's functions instead, out of which
-their wrappers (`functions.UserFunction.called`) take what each wants: the kernels are the same.
+The kernels pass `theta` to the functions without reading it. For most models it is the array of
+parameters. If a function takes a row of the inputs, or the transition one of the observations, it
+is a record `Arguments` for all of the model's functions instead, from which their wrappers
+(`functions.UserFunction.called`) take what each needs: the kernels are the same.
 """
 
 from typing import Any, NamedTuple
@@ -57,7 +57,7 @@ def unpickled(series: Series) -> Series:
 
 
 def as_inputs(inputs: Any, wanted: bool) -> Array | None:
-    """`inputs` as read-only float64, (T,) or (T, m), or None where no function takes them."""
+    """`inputs` as read-only float64, (T,) or (T, m), or None if no function takes them."""
     if not wanted:
         if inputs is not None:
             raise ValueError(
@@ -76,7 +76,7 @@ def as_inputs(inputs: Any, wanted: bool) -> Array | None:
 
 
 def require_rows(inputs: Array, n_rows: int, reason: str) -> None:
-    """Raise ValueError unless there are so many rows of inputs."""
+    """Raise ValueError unless there are `n_rows` rows of inputs."""
     if len(inputs) != n_rows:
         raise ValueError(f"inputs must have {n_rows} rows ({reason}), got shape {inputs.shape}")
 
@@ -86,7 +86,7 @@ def require_seen(y: Array) -> None:
     missing = np.isnan(y[:-1]).reshape(len(y) - 1, -1).any(axis=1)  # none leads on from the last
     if missing.any():
         raise ValueError(
-            f"y must not be missing where the transition depends on it, got NaN at t = "
-            f"{int(missing.argmax())}: let the state hold what is missing there, or leave y out "
-            "of the transition"
+            f"y must not be missing if the transition depends on it, got NaN at t = "
+            f"{int(missing.argmax())}: make missing values part of the state, or remove y from "
+            "the transition"
         )

@@ -1,4 +1,4 @@
-"""Several independent series: a function of one is called for each, and the results added up."""
+"""Several independent series: a function is called for each, and the results are added up."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ R = TypeVar("R", bound="SeriesResult")
 
 
 def as_several(y: Any, inputs: Any = None) -> list[tuple[Any, Any]] | None:
-    """The series and their inputs, where `y` is a list of arrays; None where it is one series."""
+    """The series and their inputs, if `y` is a list of arrays; None if it is one series."""
     if not isinstance(y, (list, tuple)) or not any(map(_is_array, y)):
         return None
     strangers = [part for part in y if not _is_array(part)]
@@ -95,7 +95,7 @@ def over_series(function: F) -> F:
 
 
 def stacked(values: list[Any]) -> Any:
-    """The times of the series, one below another."""
+    """The times of the series, one below the other."""
     return np.concatenate(values)
 
 
@@ -114,12 +114,12 @@ def root_of_squares(values: list[Any]) -> Any:
 class SeriesResult(Result):
     """Base of results of one series, or of several independent ones.
 
-    Of several, numbers that belong to a time stand one series below another.
+    For several series, values that belong to a time are stacked, one series below the other.
     """
 
     series: tuple[Any, ...] = field(default=(), kw_only=True)
 
-    #: How each field of several results becomes one; the others are those of the first.
+    #: How each field of several results is combined; the others are those of the first.
     _combine: ClassVar[dict[str, Callable[[list[Any]], Any]]] = {}
 
 

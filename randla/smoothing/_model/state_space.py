@@ -13,7 +13,7 @@ from randla.smoothing._model.compiled import CompiledModel
 from randla.smoothing._model.drawing import draw_paths
 from randla.smoothing._model.functions import ARGUMENTS, ModelFunctions, as_functions
 from randla.smoothing._model.observations import as_observations
-from randla.smoothing._model.parameters import Parametrised
+from randla.smoothing._model.parameters import Parametrized
 from randla.smoothing._model.series import (
     Arguments,
     Series,
@@ -24,7 +24,7 @@ from randla.smoothing._model.series import (
 from randla.smoothing._model.several import as_several
 
 
-class StateSpaceModel(Parametrised):
+class StateSpaceModel(Parametrized):
     r"""A Markov state with noisy observations, given by a few compiled functions.
 
     .. math::
@@ -33,30 +33,30 @@ class StateSpaceModel(Parametrised):
 
     The functions are compiled into the loops of the algorithms. Each is decorated with
     ``numba.njit``, or is a plain Python function that Numba can compile (it is jitted here). They
-    draw with the functions of `randla.random` from the stream ``rng`` that they are handed; other
+    draw with the functions of `randla.random` from the stream ``rng`` that they receive; other
     generators are refused.
 
-    Arguments that have the names below may stand in any order. Other names stand for the arguments
-    in the order below; if some are known and some are not, the known ones must stand in their
-    places.
+    Arguments with the names below may be in any order. Other names are taken as the arguments in
+    the order below; if some names are known and others are not, the known ones must be in their own
+    positions.
 
-    Any function, those of an `AdditiveFunctional` included, may have a further argument ``u``,
-    anywhere and by this name only: the row t of the ``inputs=`` of the algorithms (covariates,
-    controls, numbers of contacts) for the t that the function is handed, row 0 in those that are
-    handed none. It is a float if the inputs have shape (T,), else a 1-D array. A `proposal` or
-    `score_step` that wants row t + 1 as well is given it as further columns.
+    Any function, including those of an `AdditiveFunctional`, may have a further argument ``u``, at
+    any position and by this name only: the row t of the ``inputs=`` of the algorithms (covariates,
+    controls, numbers of contacts) for the t that the function receives, row 0 for functions without
+    t. It is a float if the inputs have shape (T,), else a 1-D array. If a `proposal` or
+    `score_step` needs row t + 1 as well, add it as further columns.
 
-    `transition`, `log_transition` and `log_transition_bound` may likewise have an argument ``y``,
+    Likewise `transition`, `log_transition` and `log_transition_bound` may have an argument ``y``,
     row t of the observations: the law of :math:`x_{t+1}` then depends on :math:`y_t` too, as in
-    models with leverage. Such a row must not be missing, and `forecast` wants the one of its start.
+    models with leverage. Such a row must not be missing, and `forecast` needs the row of its start.
 
     With ``dim=None`` the state is a number: ``x`` is a float and the functions that draw return
-    one. With ``dim=d`` it is a vector: ``x`` is a 1-D array of d entries, not to be modified, and
-    the functions that draw have a last argument ``out`` to which they write all entries (one that
-    is not written is NaN, which is refused). ``y`` is a row of the observations, a float or a 1-D
-    array of k entries. Where there is one number a time, given as (T,) or (T, 1), it is what
-    `log_potential` takes: a function that computes with ``y`` gets the float and one that indexes
-    ``y[0]`` the array (one that takes both, what was given).
+    one. With ``dim=d`` it is a vector: ``x`` is a 1-D array of d entries, which must not be
+    modified, and the functions that draw have a last argument ``out`` to which they write all
+    entries (an entry that is not written is NaN, which is refused). ``y`` is a row of the
+    observations, a float or a 1-D array of k entries. If there is one number a time, given as (T,)
+    or (T, 1), it has the form that `log_potential` takes: a float if the function computes with
+    ``y``, an array if it indexes ``y[0]`` (the given form if both work).
 
     Parameters
     ----------
@@ -66,21 +66,21 @@ class StateSpaceModel(Parametrised):
         ``transition(rng, t, x, theta[, out])`` draws :math:`x_{t+1}` given :math:`x_t = x`.
     log_potential : function
         ``log_potential(t, x, y, theta)`` is :math:`\log p(y_t \mid x_t = x)`. It is not called for
-        rows of the observations that are wholly NaN (missing: the potential is one); rows that
-        are partly NaN are left to it.
+        rows of the observations that are wholly NaN (missing: the potential is one); it must handle
+        rows that are partly NaN.
     log_transition : function, optional
-        ``log_transition(t, x, xn, theta)`` is :math:`\log q_t(x, x_n)`, t = 0, ..., T - 2. Needed
-        for backward sampling: all smoothers but those with ``backward="ancestor"``. Leave it out
-        where the transition has no density (a deterministic component).
+        ``log_transition(t, x, xn, theta)`` is :math:`\log q_t(x, x_n)`, t = 0, ..., T - 2. Required
+        for backward sampling: all smoothers but those with ``backward="ancestor"``. Leave it out if
+        the transition has no density (a deterministic component).
     dim : int, optional
         Number of components of the state; None for a scalar model.
     theta : array_like, optional
-        Parameters, handed to all functions as one 1-D float64 array. They are data, not
-        constants: `replace` changes them without a new compilation.
+        Parameters, passed to all functions as one 1-D float64 array. They are data, not constants:
+        `replace` changes them without a new compilation.
     names : sequence of str, optional
         Names of the parameters. Default ``"theta[0]"``, ...
     support : sequence of str, optional
-        For each parameter the transform that takes its range to the whole line: ``"real"`` (the
+        For each parameter the transform that maps its range to the whole line: ``"real"`` (the
         identity), ``"log"`` (positive numbers), ``"logit"`` (between 0 and 1), ``"angle"`` (between
         0 and pi) or ``"tanh"`` (between -1 and 1, by the inverse hyperbolic tangent). Default all
         ``"real"``.
@@ -90,30 +90,30 @@ class StateSpaceModel(Parametrised):
         ``log_transition_bound(t, theta)`` is at least :math:`\log q_t` everywhere; for
         ``backward="reject"``.
     initial_proposal, log_initial_proposal : function, optional
-        ``initial_proposal(rng, y, theta[, out])`` draws a start that looks at row 0 of the
+        ``initial_proposal(rng, y, theta[, out])`` draws a start that depends on row 0 of the
         observations, ``log_initial_proposal(x, y, theta)`` is its log density.
     proposal, log_proposal : function, optional
-        ``proposal(rng, t, x, y, theta[, out])`` draws :math:`x_{t+1}` looking at row t + 1 of the
-        observations, ``log_proposal(t, x, xn, y, theta)`` is its log density (guided filter). On
+        ``proposal(rng, t, x, y, theta[, out])`` draws :math:`x_{t+1}` given row t + 1 of the
+        observations, ``log_proposal(t, x, xn, y, theta)`` is its log density (guided filter). For
         missing rows the transition is used instead.
     observe : function, optional
-        ``observe(rng, t, x, theta, out)`` draws :math:`y_t` and writes it to `out`, where entries
-        that are not written are NaN (missing); for `simulate` and `forecast`.
+        ``observe(rng, t, x, theta, out)`` draws :math:`y_t` and writes it to `out`; entries that
+        are not written are NaN (missing). For `simulate` and `forecast`.
     score_initial, score_step : function, optional
         ``score_initial(x, y, theta, out)`` writes the gradient in theta of
         :math:`\log \mu(x_0) + \log g_0(x_0)` and ``score_step(t, x, xn, y, theta, out)`` that of
-        :math:`\log q_t(x, x_n) + \log g_{t+1}(x_n)`; `y` is row 0, or row t + 1. Where the row is
-        missing (all NaN) they have to leave out the term of g.
+        :math:`\log q_t(x, x_n) + \log g_{t+1}(x_n)`; `y` is row 0, or row t + 1. If the row is
+        missing (all NaN) they must leave out the term of g.
     observation_dim : int, optional
         Number k of components of an observation, the size of `out` in `observe`. None: as many as
-        `observe` writes to (one if it fills all of `out`, whatever its size). Observations are
-        simulated with shape (T, k), or (T,) if this is None and k is one.
+        `observe` writes (one if it fills all of `out`, for any size). Observations are simulated
+        with shape (T, k), or (T,) if this is None and k is one.
 
     Raises
     ------
     TypeError, ValueError
-        If a function has the wrong arguments, or draws from a generator of its own, one of a pair
-        is missing, or theta, `names` and `support` do not fit.
+        If a function has the wrong arguments, or draws from another generator, one of a pair is
+        missing, or theta, `names` and `support` are inconsistent.
 
     See Also
     --------
@@ -122,16 +122,16 @@ class StateSpaceModel(Parametrised):
     Notes
     -----
     Globals and closures of the functions keep the values that they have when a model first runs, in
-    all algorithms; a new model sees their new values. Compiled kernels are kept on disk and found
+    all algorithms; a new model uses their new values. Compiled kernels are cached on disk and found
     again by the content of the functions.
 
-    Indices are checked as the algorithms run. One that is out of bounds is a ValueError that names
-    the function, the time t that it was called with and the expression, such as ``theta[2]``; other
-    exceptions are passed on with the name of the function.
+    Indices are checked as the algorithms run. An index that is out of bounds raises a ValueError
+    that names the function, the time t that it was called with and the expression, such as
+    ``theta[2]``; other exceptions are passed on with the name of the function.
 
     Examples
     --------
-    A random walk that is observed with noise:
+    A random walk observed with noise:
 
     >>> import math
     >>> import numba
@@ -160,7 +160,7 @@ class StateSpaceModel(Parametrised):
     >>> model.replace([0.7, 1.0]).theta
     array([0.7, 1. ])
 
-    The same walk pushed by inputs, one number a time:
+    The same walk driven by inputs, one number a time:
 
     >>> @numba.njit
     ... def pushed(rng, t, x, u, theta):
@@ -185,8 +185,8 @@ class StateSpaceModel(Parametrised):
     """
 
     _is_ready = False  # whether the functions are the library's own
-    # What `maximum_likelihood` frees if it is not told (all if empty), and the parameters that are
-    # constrained together: ("covariance" or "simplex", their places in theta).
+    # The default parameters of `maximum_likelihood` (all if empty), and the parameters that are
+    # constrained together: ("covariance" or "simplex", their positions in theta).
     _default_free: tuple[str, ...] = ()
     # Where intervals are normal, if that is not the whole line of `support`.
     _interval_support: tuple[str, ...] = ()
@@ -246,7 +246,7 @@ class StateSpaceModel(Parametrised):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__ and not name.startswith("_"):
-            raise AttributeError(f"a model does not change: {name} is set (see replace)")
+            raise AttributeError(f"a model is immutable: use replace instead of setting {name}")
         super().__setattr__(name, value)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -258,7 +258,7 @@ class StateSpaceModel(Parametrised):
     def __repr__(self) -> str:
         kind = "scalar state" if self.dim is None else f"dim={self.dim}"
         values = [f"{n}={v:.6g}" for n, v in zip(self.names, self.theta, strict=True)]
-        # No more than fits on a line or two.
+        # At most what fits on a line or two.
         shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
         return f"{type(self).__name__}({kind}{'; ' if shown else ''}{shown})"
 
@@ -328,15 +328,15 @@ class StateSpaceModel(Parametrised):
         ----------
         states : (..., d) or (n,) array_like
             The present states, such as ``result.paths[:, :, -1]``, the last ones of the paths of
-            all chains; (n,) is n states of a scalar model.
+            all chains; (n,) means n states of a scalar model.
         n_steps : int
             Number h of times to look ahead.
         start_time : int, optional
-            Time of `states`; matters only to a model whose functions depend on t.
+            Time of `states`; needed only for a model whose functions depend on t.
         inputs : (h + 1,) or (h + 1, m) array_like, optional
             The argument `u` of the functions at the times start_time, ..., start_time + h.
         y : float or (k,) or (...) or (..., k) array_like, optional
-            What was observed at start_time, for all states or for each: only for a model whose
+            The observation at start_time, for all states or for each: only for a model whose
             transition depends on it.
         rng : {None, int, SeedSequence, Generator}, optional
             The same seed gives the same draw; path i is a function of the seed, i and its start.
@@ -350,8 +350,8 @@ class StateSpaceModel(Parametrised):
         Raises
         ------
         ValueError
-            If the model has no `observe`, `states` has the wrong shape or holds what is no state
-            of the model, or inputs or `y` are not as described.
+            If the model has no `observe`, `states` has the wrong shape or has values that are not
+            states of the model, or inputs or `y` are not as described.
 
         Examples
         --------
@@ -379,7 +379,7 @@ class StateSpaceModel(Parametrised):
 
     @property
     def _arguments(self) -> Array:
-        """What the functions are handed as `theta`; a ready model may pack more into it."""
+        """The `theta` of the functions; a ready model may pack more into it."""
         return self.theta
 
     def _require_states(self, states: NDArray[Any]) -> None:
@@ -432,6 +432,6 @@ class StateSpaceModel(Parametrised):
         return u
 
     def _handed(self, inputs: Array | None, y: Array | None, first: int = 0) -> Array | Arguments:
-        """What the functions are handed as `theta`: the array of parameters if that will do."""
+        """The `theta` of the functions: the array of parameters if that suffices."""
         wants = self._compiled.functions.wants
         return Arguments.of(self._arguments, inputs, y, first) if wants else self._arguments

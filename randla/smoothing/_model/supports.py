@@ -1,4 +1,4 @@
-"""The ranges of parameters, and the transforms that take them to the whole line."""
+"""The ranges of parameters, and the transforms that map them to the whole line."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -51,6 +51,6 @@ def support_interval(
         z, spread = transform(estimate), standard_error / slope(estimate)  # the delta method
         if np.isfinite(z) and np.isfinite(spread):
             ends = inverse(np.array(t_interval(z, spread, np.inf, level)))
-        else:  # an estimate on the edge has no place on the line
+        else:  # an estimate on the edge has no image on the line
             ends = np.clip(t_interval(estimate, standard_error, np.inf, level), low, high)
     return float(ends[0]), float(ends[1])

@@ -1,1 +1,1 @@
-"""Ready models."""
+"""Ready-made models."""

@@ -26,8 +26,8 @@ class ChaoticRNN(ReadyModel):
         + s \varepsilon_t, \qquad y_t = x_t + r \eta_t,
 
     with normal :math:`\varepsilon` and Student-t :math:`\eta`, independent between components.
-    Entries of y that are missing are left out. With normal observation noise the model has the
-    optimal proposal.
+    Missing entries of y are left out. With normal observation noise the model has the optimal
+    proposal.
 
     Parameters
     ----------
@@ -53,12 +53,12 @@ class ChaoticRNN(ReadyModel):
     Raises
     ------
     TypeError, ValueError
-        If `weights` is not square and finite, or a number is not in its range.
+        If `weights` is not square and finite, or a number is out of range.
 
     Notes
     -----
-    A bound on the transition density grows like process_sd^-d, so ``backward="reject"`` is slow
-    in many dimensions.
+    A bound on the transition density grows like process_sd^-d, so ``backward="reject"`` is slow in
+    high dimension.
 
     References
     ----------
@@ -109,7 +109,7 @@ class ChaoticRNN(ReadyModel):
         self.df = as_number(df, "df", low=0.0, closed="right", infinite=True)
         if self.df == 0.0:
             raise ValueError("df must be greater than 0, got 0")
-        # Of normal noise only the posterior of a state is known, and is the proposal.
+        # Only for normal noise the posterior of a state is known; it is the proposal.
         without = () if math.isinf(self.df) else (*PROPOSAL, *INITIAL_PROPOSAL)
         super().__init__(
             **functions(chaotic, without),

@@ -19,8 +19,9 @@ class DiscreteHMM(ReadyModel):
         P(x_0 = i) = \mu_i, \qquad P(x_{t+1} = j \mid x_t = i) = P_{ij}, \qquad
         P(y_t = m \mid x_t = i) = G_{im}.
 
-    States are the numbers 0..K-1 (as floats, a scalar state), symbols 0..M-1. It is known exactly
-    (`hmm_smoother`), so it is the model on which particle methods are tested in law.
+    States are the numbers 0..K-1 (as floats, a scalar state), symbols 0..M-1. Exact smoothing is
+    available (`hmm_smoother`), so this is the model on which the laws of particle methods are
+    tested.
 
     Parameters
     ----------
@@ -35,15 +36,14 @@ class DiscreteHMM(ReadyModel):
     ----------
     theta, names
         The entries of the three arguments in their order, ``"initial_probs[0]"``,
-        ``"transition_matrix[0,1]"``, ``"emission_probs[0,2]"``. In the score each is taken as
-        free.
+        ``"transition_matrix[0,1]"``, ``"emission_probs[0,2]"``. In the score each is taken as free.
     initial_probs, transition_matrix, emission_probs : ndarray
-        The arguments, with sums that are exactly one, as arrays that cannot be written to.
+        The arguments, with sums of exactly one, as read-only arrays.
 
     Raises
     ------
     TypeError, ValueError
-        If a shape does not fit, a probability is negative or a sum is not one (to 1e-6).
+        If a shape is wrong, a probability is negative or a sum is not one (to 1e-6).
 
     See Also
     --------
@@ -74,9 +74,9 @@ class DiscreteHMM(ReadyModel):
         G = as_array(emission_probs, "emission_probs", ndim=2)
         K = len(mu)  # states
         if P.shape != (K, K):
-            raise ValueError(f"transition_matrix must have shape ({K}, {K}), got {P.shape}")
+            raise ValueError(f"transition_matrix must have shape ({K}, {K}), got shape {P.shape}")
         if G.shape[0] != K or G.shape[1] == 0:
-            raise ValueError(f"emission_probs must have shape ({K}, M), got {G.shape}")
+            raise ValueError(f"emission_probs must have shape ({K}, M), got shape {G.shape}")
         tables = {
             "initial_probs": mu,
             "transition_matrix": as_probabilities(P, "transition_matrix"),
@@ -107,7 +107,7 @@ class DiscreteHMM(ReadyModel):
     def _as_observations(
         self, y: ArrayLike, inputs: Array | None = None
     ) -> tuple[Array, NDArray[np.bool_]]:
-        """The same, or ValueError unless `y` holds symbols and NaN."""
+        """The same, or ValueError unless `y` has only symbols and NaN."""
         values, observed = super()._as_observations(y, inputs)
         as_symbols(values, self.emission_probs.shape[1])  # for its errors
         return values, observed
@@ -122,7 +122,7 @@ class DiscreteHMM(ReadyModel):
     def _pack(self) -> Array:
         tables = self._tables
         sums = [np.cumsum(p, axis=-1) for p in tables]  # to draw by inversion
-        sums = [s / s[..., -1:] for s in sums]  # the last one is one, in spite of rounding
+        sums = [s / s[..., -1:] for s in sums]  # the last one is exactly one despite rounding
         with np.errstate(divide="ignore"):
             logs = [np.log(p) for p in tables]  # -inf for what is impossible
         # Gradients of the logarithms, for scores.
@@ -140,6 +140,6 @@ def as_probabilities(table: NDArray[Any], name: str) -> Array:
         raise ValueError(f"{name} must be non-negative, got {table.min():g}")
     sums = table.sum(-1, keepdims=True)
     worst = sums.flat[np.argmax(np.abs(sums - 1.0))]
-    if abs(worst - 1.0) > 1e-6:  # beyond what printing to six digits does
+    if abs(worst - 1.0) > 1e-6:  # beyond the error of printing six digits
         raise ValueError(f"{name} must have sums of one, got {worst:g}")
     return read_only(table / sums)

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._typing import Array
 from randla._validation import as_array, read_only
-from randla.smoothing._kernels.exact.kalman import covariance_root, triangularise
+from randla.smoothing._kernels.exact.kalman import covariance_root, triangularize
 
 # Of arguments with a leading time axis those of steps have T - 1 slices, the others T.
 _OF_STEPS = ("transition_matrix", "transition_cov", "state_intercept")
@@ -79,7 +79,7 @@ def as_parts(arguments: dict[str, Any]) -> dict[str, Array]:
         ):
             axis = "" if name.startswith("initial") else ", maybe behind a time axis"
             symbol = f"(k, {d})" if name == "observation_matrix" else str(size)
-            raise ValueError(f"{name} must have shape {symbol}{axis}, got {part.shape}")
+            raise ValueError(f"{name} must have shape {symbol}{axis}, got shape {part.shape}")
         parts[name] = _symmetric(part, name) if name.endswith("cov") else part
     return parts
 
@@ -97,7 +97,7 @@ def _symmetric(P: Array, name: str) -> Array:
     scale = np.sqrt(np.abs(np.diagonal(P, axis1=-2, axis2=-1)))  # judged by its row and column
     off = np.abs(P - P.swapaxes(-1, -2))
     if (off > 1e-6 * scale[..., :, None] * scale[..., None, :]).any():
-        raise ValueError(f"{name} must be symmetric, got {off.max():g} off")
+        raise ValueError(f"{name} must be symmetric, got differences up to {off.max():g}")
     return 0.5 * (P + P.swapaxes(-1, -2))
 
 
@@ -111,7 +111,7 @@ def block_at(blocks: Array, t: int) -> Array:
 
 
 def number_of_times(parts: dict[str, Array]) -> tuple[int | None, str]:
-    """T and the argument that tells it; None if no argument has a time axis."""
+    """T and the argument that sets it; None if no argument has a time axis."""
     n_times, source = None, ""
     for name, part in parts.items():
         if not has_time_axis(name, part):
@@ -137,12 +137,12 @@ def as_directions(diffuse: ArrayLike | None, d: int) -> tuple[Array, NDArray[np.
         return np.empty((d, 0)), none
     try:
         mask = np.asarray(diffuse)
-    except ValueError:  # of rows of several lengths, which is told below
+    except ValueError:  # of rows of several lengths; reported below
         mask = none[:, None]
     if mask.dtype == np.bool_ and mask.ndim < 2:
         mask = np.atleast_1d(mask)
         if mask.shape != (d,):
-            raise ValueError(f"diffuse must be a mask of shape ({d},), got {mask.shape}")
+            raise ValueError(f"diffuse must be a mask of shape ({d},), got shape {mask.shape}")
         return np.eye(d)[:, mask], mask.copy()
     D = np.array(as_array(diffuse, "diffuse"), np.float64)
     if D.ndim != 2 or len(D) != d:
@@ -168,7 +168,7 @@ def root(P: Array, name: str) -> Array:
     bad = covariance_root(read_only(np.ascontiguousarray(P)), out)
     if bad:
         raise ValueError(
-            f"{name} must be positive semidefinite, got one that fails at row {bad - 1}"
+            f"{name} must be positive semidefinite, got a matrix that fails at row {bad - 1}"
         )
     return out
 
@@ -178,8 +178,8 @@ def is_regular(root: Array) -> bool:
 
 
 def with_variance(system: System, variances: Array) -> System:
-    """The same law of y: a variance of delta beside its flat law does not change that one."""
+    """The same law of y: a variance of delta in addition to its flat law has no effect on it."""
     d, q = len(system.P0_root), len(variances)
     M = np.concatenate([system.P0_root, system.directions.T * np.sqrt(variances)], axis=1)
-    triangularise(M, d, d, d + q, np.zeros(d), np.empty(d, np.int64))
+    triangularize(M, d, d, d + q, np.zeros(d), np.empty(d, np.int64))
     return system._replace(P0_root=read_only(np.ascontiguousarray(M[:, :d])))

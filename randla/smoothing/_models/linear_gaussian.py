@@ -56,22 +56,22 @@ class LinearGaussian(ReadyModel):
         x_{t+1} = A_t x_t + c_t + Q_t^{1/2} \varepsilon_t, \qquad
         y_t = B_t x_t + d_t + R_t^{1/2} \eta_t.
 
-    Everything about it is known exactly (`kalman_smoother`), so it is the model on which the
-    particle methods are tested. Where Q and R are regular it has the optimal proposal, the law of
-    :math:`x_{t+1}` given :math:`x_t` and :math:`y_{t+1}`. Rows of y that are missing in part are
-    handled; there particles are drawn from the transition.
+    The law of the states is known exactly (`kalman_smoother`), so this is the model on which the
+    particle methods are tested. If Q and R are regular it has the optimal proposal, the law of
+    :math:`x_{t+1}` given :math:`x_t` and :math:`y_{t+1}`. Partly missing rows of y are handled; for
+    them particles are drawn from the transition.
 
     Parameters
     ----------
     transition_matrix : (d, d) or (T - 1, d, d) array_like, or float
-        A. Here and below numbers are allowed where d = 1 or k = 1. A time axis in front makes it
-        differ from time to time: slice t leads from time t to t + 1, so there is one less than
-        there are times. Then the model is one of T times.
+        A. Here and below numbers are allowed if d = 1 or k = 1. A leading time axis makes it vary
+        in time: slice t leads from time t to t + 1, so there is one slice less than there are
+        times. The model then has T times.
     transition_cov : (d, d) or (T - 1, d, d) array_like, or float
         Q, symmetric and positive semidefinite. If it is singular the transition has no density:
         `kalman_smoother` works, backward sampling by particles does not.
     observation_matrix : (k, d) or (T, k, d) array_like, or float
-        B. Regressors are states that stay (a one in A, none in Q), and rows of B.
+        B. Regressors are constant states (a one in A, zeros in Q) with rows of B.
     observation_cov : (k, k) or (T, k, k) array_like, or float
         R, symmetric and positive semidefinite. Particle methods need a regular one.
     initial_mean : (d,) array_like or float
@@ -83,22 +83,22 @@ class LinearGaussian(ReadyModel):
     observation_intercept : (k,) or (T, k) array_like, or float, optional
         d; default zero. With k = 1 also (T,), and likewise c.
     diffuse : (d,) array_like of bool, or (d, q) array_like, optional
-        The components of :math:`x_0` of which nothing is known (their rows of `initial_cov` do not
-        matter and become zero), or the directions D of a vector :math:`\delta` with a flat law.
-        Such a start cannot be drawn from: `kalman_smoother` and ``maximum_likelihood(method=
-        "exact")`` take it (see there for what its likelihood is), `simulate` and the particle
-        methods do not.
+        The components of :math:`x_0` about which nothing is known (their rows of `initial_cov` do
+        not matter and become zero), or the directions D of a vector :math:`\delta` with a flat law.
+        Such a start cannot be drawn from: `kalman_smoother` and
+        ``maximum_likelihood(method="exact")`` accept it (see there for its likelihood), `simulate`
+        and the particle methods do not.
 
     Attributes
     ----------
     theta, names
-        The entries of the arguments in their order, of covariances the lower triangle row by
-        row: ``"transition_matrix[0,1]"``, ``"transition_cov[1,0]"``, ``"initial_mean[0]"``,
-        ``"state_intercept[0]"``; without brackets where the argument has one entry. An argument
-        with a time axis and a covariance that is singular are constants and have no names; with a
-        singular `initial_cov` or a diffuse start the initial mean and covariance are, too.
+        The entries of the arguments in their order, of covariances the lower triangle row by row:
+        ``"transition_matrix[0,1]"``, ``"transition_cov[1,0]"``, ``"initial_mean[0]"``,
+        ``"state_intercept[0]"``; without brackets if the argument has one entry. An argument with a
+        time axis and a singular covariance are constants and have no names; with a singular
+        `initial_cov` or a diffuse start the initial mean and covariance are constants, too.
     transition_matrix, transition_cov, observation_matrix : ndarray
-        The arguments as arrays that cannot be written to.
+        The arguments as read-only arrays.
     observation_cov, initial_mean, initial_cov : ndarray
         Likewise.
     state_intercept, observation_intercept : ndarray or None
@@ -109,23 +109,22 @@ class LinearGaussian(ReadyModel):
     Raises
     ------
     TypeError, ValueError
-        If a shape does not fit, time axes are not of the same T, an entry is not finite, a
-        covariance is not symmetric and positive semidefinite, or columns of `diffuse` depend on
-        one another.
+        If a shape is wrong, time axes do not have the same T, an entry is not finite, a covariance
+        is not symmetric and positive semidefinite, or columns of `diffuse` depend on each other.
 
     See Also
     --------
     kalman_smoother : exact smoothing.
-    structural : components with a meaning in the place of matrices.
+    structural : components with a meaning instead of matrices.
 
     Notes
     -----
     With d = 1 and k = 1 the state is a number for the compiled functions (``dim=None``). An
-    off-diagonal parameter of a covariance stands for both of its entries.
+    off-diagonal parameter of a covariance represents both of its entries.
 
-    A model with a time axis takes series of T times only and is simulated over as many, or fewer. A
-    forecast beyond the data needs the matrices of those times: make the model of all times, and
-    give `kalman_smoother` NaN for what is to come, or `forecast` the time of its states.
+    A model with a time axis accepts only series of T times and is simulated over at most as many. A
+    forecast beyond the data needs the matrices of those times: include all times in the model, and
+    give `kalman_smoother` NaN for the future, or `forecast` the time of its states.
 
     Examples
     --------
@@ -228,7 +227,7 @@ class LinearGaussian(ReadyModel):
         self._set_system(roots)
 
     def _set_system(self, roots: dict[str, Array]) -> None:
-        """Collect what the exact kernels read; `roots` holds those of the three covariances."""
+        """Collect the input of the exact kernels; `roots` are those of the three covariances."""
         k, d = self.observation_matrix.shape[-2:]
         D = np.empty((0, d)) if self.diffuse is None else self.diffuse.T
         c = np.zeros(d) if self.state_intercept is None else self.state_intercept
@@ -279,7 +278,7 @@ class LinearGaussian(ReadyModel):
             raise ValueError(
                 "model must have a law of its start that can be drawn from, got a "
                 f"{type(self).__name__} with a diffuse start: kalman_smoother and "
-                "maximum_likelihood(method='exact') take it, and forecast(state, ...) draws from "
+                "maximum_likelihood(method='exact') accept it, and forecast(state, ...) draws from "
                 "a state of your choice"
             )
 
@@ -291,7 +290,7 @@ class LinearGaussian(ReadyModel):
             )
 
     def _pack(self) -> Array:
-        # Of numbers near the edge of the range densities are not finite, and the filters tell.
+        # With numbers near the edge of the range densities are not finite; the filters report that.
         with np.errstate(over="ignore", invalid="ignore"):
             if self._is_plain:
                 return _packed([self.theta], self._blocks(0))
@@ -302,9 +301,9 @@ class LinearGaussian(ReadyModel):
         return np.concatenate([self.theta, *pieces, [len(pieces), len(pieces[0])]])
 
     def _blocks(self, t: int) -> list[Array | float]:
-        """What the functions are handed, in their order, for the step to time t and its row.
+        """The arguments of the functions, in their order, for the step to time t and its row.
 
-        Blocks that have no meaning because a covariance is singular are zero, its log normaliser
+        Blocks that have no meaning because a covariance is singular are zero, its log normalizer
         -inf.
         """
         system = self._system
@@ -312,7 +311,7 @@ class LinearGaussian(ReadyModel):
         B, R_root = block_at(system.B, t), block_at(system.R_root, t)
         R = block_at(_timed(self.observation_cov, 3), t)
         m0, P0_root = self.initial_mean, system.P0_root
-        W_Q, Q_inv, log_Q = _whitener(Q_root)  # W, W' W = Q^-1, log normaliser
+        W_Q, Q_inv, log_Q = _whitener(Q_root)  # W, W' W = Q^-1, log normalizer
         W_R, R_inv, log_R = _whitener(R_root)
         W_0, P0_inv, log_0 = _whitener(P0_root)
         blocks: list[Array | float] = [
@@ -350,7 +349,7 @@ def _index(name: str, part: Array) -> tuple[NDArray[np.intp], ...]:
 
 
 def _whitener(root: Array) -> tuple[Array, Array, float]:
-    """Inverse W of a lower triangular root, W'W and the log normaliser of its normal law."""
+    """Inverse W of a lower triangular root, W'W and the log normalizer of its normal law."""
     diagonal = np.diag(root)
     if not (diagonal > 0).all():
         return np.zeros_like(root), np.zeros_like(root), -math.inf

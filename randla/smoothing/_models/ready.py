@@ -1,9 +1,9 @@
-"""What the ready models have in common: functions of the library, handed a packed array.
+"""The common part of the ready models: functions of the library with a packed array.
 
-A particle algorithm evaluates densities millions of times at one value of the parameters, so
-logarithms, inverses and roots of covariances are not left to the functions: they are handed one
-array that holds them all, the parameters first (which is what a user's functional reads). The
-layouts are described beside the functions, in `randla.smoothing._kernels.models`.
+A particle algorithm evaluates densities millions of times at one value of the parameters, so the
+functions do not compute logarithms, inverses and roots of covariances: they receive one array that
+contains them all, with the parameters first (which a user's functional reads). The layouts are
+described next to the functions, in `randla.smoothing._kernels.models`.
 """
 
 import math
@@ -16,7 +16,7 @@ from randla._validation import read_only
 from randla.smoothing._model.functions import ARGUMENTS
 from randla.smoothing._model.state_space import StateSpaceModel
 
-HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)  # in a log normaliser, for each component
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)  # in a log normalizer, for each component
 
 # Functions that not all models of a kind have, for `functions`.
 PROPOSAL = ("proposal", "log_proposal")
@@ -35,7 +35,7 @@ def entry_name(name: str, index: tuple[int, ...]) -> str:
 
 
 class ReadyModel(StateSpaceModel):
-    """A model whose functions are handed, as `theta`, all that follows from the parameters.
+    """A model whose functions receive, as `theta`, all that follows from the parameters.
 
     They get ``model._arguments``, which begins with the parameters.
     """
@@ -44,7 +44,7 @@ class ReadyModel(StateSpaceModel):
 
     @property
     def _arguments(self) -> Array:
-        """The packed array that the functions are handed as `theta`; made when first asked for."""
+        """The packed array that the functions receive as `theta`; computed on first access."""
         packed = self.__dict__.get("_packed")
         if packed is None:
             packed = self.__dict__["_packed"] = read_only(self._pack())
@@ -61,5 +61,5 @@ class ReadyModel(StateSpaceModel):
         """Set the attributes that follow from `theta`, or raise ValueError."""
 
     def _pack(self) -> Array:
-        """Return the parameters, and behind them what is computed once from them."""
+        """Return the parameters, followed by what is computed once from them."""
         return self.theta

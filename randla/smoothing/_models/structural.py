@@ -35,7 +35,7 @@ _DRAWS = ("initial", "transition", "log_potential", "observe")
 
 
 class StructuralModel(LinearGaussian):
-    """A sum of components (`structural`), with their parameters in the place of matrices.
+    """A sum of components (`structural`), with their parameters instead of matrices.
 
     ``theta`` holds the parameters ``names``; the matrices that follow from them, and the rest, are
     as in `LinearGaussian`.
@@ -43,7 +43,7 @@ class StructuralModel(LinearGaussian):
 
     def __init__(self, parts: Sequence[Part], period: int, noise: bool) -> None:
         self._parts, self._period, self._has_noise = tuple(parts), period, noise
-        #: Whether theta is the user's; else maximum likelihood starts from the data.
+        #: Whether theta is the user's; otherwise maximum likelihood starts from the data.
         self._is_given = False
         self._states = _slices([part.size for part in parts])
         self._places = _slices([len(part.parameters) for part in parts])
@@ -71,7 +71,7 @@ class StructuralModel(LinearGaussian):
         self._interval_support = tuple(
             "log" if p.name.startswith("sd_") else p.support for p in parameters
         )
-        #: A where it has no parameters, and which theta squared are variances of which states.
+        #: A if it has no parameters, and which squares of theta are variances of which states.
         self._constant_A = np.zeros((d, d))
         self._spread = np.zeros((d, len(parameters)))
         for part, own, x in blocks:
@@ -105,7 +105,7 @@ class StructuralModel(LinearGaussian):
         large = [n for n, v in zip(self.names, self.theta, strict=True) if abs(v) > LARGEST]
         if large:
             raise ValueError(
-                f"theta must hold numbers up to {LARGEST:g}, whose squares are finite, got a "
+                f"theta must have numbers up to {LARGEST:g}, whose squares are finite, got a "
                 f"larger one for {', '.join(large)}: give y in another unit"
             )
         A, variances, P0, sd_noise = self._blocks_at(self.theta)
@@ -181,14 +181,14 @@ def structural(
         \mu_{t+1} = \mu_t + \nu_t + \eta_t, \qquad \nu_{t+1} = \nu_t + \zeta_t.
 
     The components are those of Harvey [1]_ (unobserved components in statsmodels). Each noise is
-    normal with a standard deviation of its own, which may be zero: then its component does not
-    change its course. Level, slope, season, undamped cycle and coefficients start anywhere
-    (exactly diffuse); damped cycle and autoregression from their stationary laws.
+    normal with its own standard deviation, which may be zero: then the component is deterministic.
+    Level, slope, season, undamped cycle and coefficients start anywhere (exactly diffuse); damped
+    cycle and autoregression start from their stationary laws.
 
     The result is a `LinearGaussian`: `kalman_smoother` smooths and forecasts (rows of y that are
-    NaN), `components` takes the smoothed states apart, `maximum_likelihood` with
-    ``method="exact"`` estimates the parameters, from values that it finds in the data unless
-    ``model.replace(theta)`` has given some.
+    NaN), `components` separates the smoothed states, and `maximum_likelihood` with
+    ``method="exact"`` estimates the parameters, starting from the data unless
+    ``model.replace(theta)`` has set values.
 
     Parameters
     ----------
@@ -199,27 +199,27 @@ def structural(
         cosines of the frequencies :math:`2 \pi j / s`, j = 1, ..., harmonics, at most s / 2, with
         one standard deviation.
     cycle : {"damped", "undamped"}, optional
-        A pair of states that turns by the frequency and shrinks by the damping at each step.
+        A pair of states that rotates by the frequency and shrinks by the damping at each step.
     ar : int, optional
         Order of a stationary autoregression.
     regressors : (T, m) or (T,) array_like, optional
-        Their coefficients are constant. With them the model has T times: to forecast, give future
-        rows here and NaN in y.
+        Regressors with constant coefficients. With them the model has T times: to forecast, give
+        future rows here and NaN in y.
     noise : bool, optional
-        Whether y has noise of its own.
+        Whether y has observation noise.
 
     Returns
     -------
     StructuralModel
         A `LinearGaussian` with ``names`` from ``sd_level``, ``sd_slope``, ``sd_seasonal``,
         ``cycle_frequency`` (between 0 and pi), ``cycle_damping`` (between 0 and 1), ``sd_cycle``,
-        ``ar[1]``, ..., ``sd_ar``, ``sd_noise``, as its components need them. Of standard
-        deviations the sign has no meaning. In ``theta`` they are one until `replace` sets them.
+        ``ar[1]``, ..., ``sd_ar``, ``sd_noise``, as its components need them. The sign of standard
+        deviations has no meaning. In ``theta`` they are one until `replace` sets them.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, or there is no component at all.
+        If an argument is not as described, or there is no component.
 
     See Also
     --------
@@ -228,21 +228,21 @@ def structural(
 
     Notes
     -----
-    The log-likelihood is that of y given what a flat law leaves open, with
-    :math:`(k - q) \log 2 \pi` for k numbers and q diffuse states. That of statsmodels with
-    ``use_exact_diffuse=True`` counts k, and so is :math:`(q / 2) \log 2 \pi` lower; it starts a
-    damped cycle diffusely, too. Likelihoods compare models with the same q only.
+    The log-likelihood is the logarithm of the density of y given the diffuse states, integrated
+    over their flat law, with :math:`(k - q) \log 2 \pi` for k numbers and q diffuse states. That of
+    statsmodels with ``use_exact_diffuse=True`` counts k, and is therefore lower by
+    :math:`(q / 2) \log 2 \pi`; it also starts a damped cycle diffusely. Only models with the same q
+    can be compared by their likelihoods.
 
-    The frequency of an undamped cycle is looked for between those of a cycle as long as the series
-    and of one of about two times. Beyond, one of its states is hardly determined, and a flat law
-    rewards that without end: the likelihood has no maximum there.
+    The frequency of an undamped cycle is searched between that of a cycle as long as the series and
+    that of a cycle of about two times. Outside, one of its states is hardly determined, and a flat
+    law rewards that without limit: the likelihood has no maximum there.
 
     The standard error of a standard deviation comes from the observed information at the estimate.
-    That of a small one is an order of magnitude, not a number to two digits: the likelihood is far
-    from normal near zero. Confidence intervals are those of its logarithm.
+    For a small one it is only an order of magnitude: the likelihood is far from normal near zero.
+    Confidence intervals are those of its logarithm.
 
-    Particle methods do not apply: where standard deviations may be zero, transitions have no
-    density.
+    Particle methods do not apply: if standard deviations may be zero, transitions have no density.
 
     References
     ----------

@@ -1,10 +1,9 @@
 """The components of structural models: their states, parameters and chain rules.
 
-A part has states of its own, so that the matrices of a model are block-diagonal. Each states the
-names and supports of its parameters, values to begin with, which states its standard deviations
-move, and, where its blocks of A and P_0 have parameters, these blocks and the gradient through
-them. A standard deviation enters by its square, so its sign is free, and zero is a value like any
-other.
+A part has its own states, so that the matrices of a model are block-diagonal. Each part defines the
+names and supports of its parameters, initial values, the states that its standard deviations move,
+and, if its blocks of A and P_0 have parameters, these blocks and the gradient through them. A
+standard deviation enters by its square, so its sign is free, and zero is a value like any other.
 
 Sources: Harvey, Forecasting, Structural Time Series Models and the Kalman Filter (1989), chapter
 2; Durbin and Koopman, Time Series Analysis by State Space Methods (2012), section 3.2.
@@ -22,7 +21,7 @@ _FEW_STATES = 5  # up to which a linear system in all entries of a covariance is
 
 
 class Parameter(NamedTuple):
-    """Name, support, and the value of a model that has not been given another one."""
+    """Name, support, and the value in a model without given values."""
 
     name: str
     support: str
@@ -40,7 +39,7 @@ class Part:
     diffuse = True
     parameters: tuple[Parameter, ...] = ()  # standard deviations are the last ones
     transition_matrix: Array  # (m, m)
-    observed: Array  # (m,), or (T, m): what y sees of the states
+    observed: Array  # (m,), or (T, m): the weights of the states in y
     noisy: tuple[tuple[int, ...], ...] = ()  # the states that each standard deviation moves
     shown: dict[str, Array]  # the components, as combinations like `observed`
 
@@ -193,7 +192,7 @@ def stationary_cov(A: Array, Q: Array) -> Array:
     """
     m = len(A)
     if m == 1:
-        with np.errstate(divide="ignore"):  # a search may try an A that is one in doubles
+        with np.errstate(divide="ignore"):  # a search may try an A of spectral radius 1
             return Q / (1.0 - A * A)
     if m <= _FEW_STATES:
         system = (A[:, None, :, None] * -A[:, None, :]).reshape(m * m, m * m)  # - A x A

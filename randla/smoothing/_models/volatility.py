@@ -32,7 +32,7 @@ class StochasticVolatility(ReadyModel):
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number in its range.
+        If an argument is not a number in its range.
 
     References
     ----------
@@ -65,6 +65,6 @@ class StochasticVolatility(ReadyModel):
     def _pack(self) -> Array:
         phi, sigma, beta = map(float, self.theta)
         sd_0 = sigma / math.sqrt((1.0 - phi) * (1.0 + phi))  # of the stationary law
-        # Log normalisers of the normal laws of a step, of the start and of a return at x = 0.
+        # Log normalizers of the normal laws of a step, of the start and of a return at x = 0.
         norms = [-math.log(s) - HALF_LOG_2PI for s in (sigma, sd_0, beta)]
         return np.array([phi, sigma, beta, sd_0, 1.0 / sigma, 1.0 / sd_0, beta**-2, *norms])

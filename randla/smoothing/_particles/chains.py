@@ -51,7 +51,7 @@ def run_chains(
     """Run one generator for each tuple of arguments to its end and return what they return.
 
     The generators yield between pieces of work. On our threads they advance in rounds, so that
-    Ctrl-C is seen between the rounds; on a user's executor each is one task.
+    Ctrl-C takes effect between the rounds; on a user's executor each is one task.
     """
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(

@@ -11,22 +11,22 @@ from randla._typing import Array
 from randla.smoothing._kernels.particles import status
 from randla.smoothing._model.state_space import StateSpaceModel
 
-#: Work after which the smoothers look for Ctrl-C, in seconds: Ctrl-C is seen within a second even
-#: where the first estimate is wrong by a factor of 4.
+#: Work after which the smoothers check for Ctrl-C, in seconds: Ctrl-C takes effect within a second
+#: even if the first estimate is wrong by a factor of 4.
 PIECE_SECONDS = 0.2
 
 _OF_WEIGHTS = (status.ALL_ZERO, status.NAN_WEIGHT, status.INFINITE_WEIGHT)
 
 
 def as_model(model: Any) -> StateSpaceModel:
-    """`model` if it is one, else an error that names it."""
+    """`model` if it is a model, else an error that names it."""
     if not isinstance(model, StateSpaceModel):
         raise TypeError(f"model must be a StateSpaceModel, got {type(model).__name__}")
     return model
 
 
 class WeightError(ValueError):
-    """Weights that cannot be normalised, as of parameters far from the data."""
+    """Weights that cannot be normalized, as of parameters far from the data."""
 
 
 class NoSurvivorsError(WeightError):
@@ -34,9 +34,9 @@ class NoSurvivorsError(WeightError):
 
 
 def raise_for_status(info: NDArray[np.int64], states: Array | None = None) -> None:
-    """Raise what a kernel reported in ``info = (code, time, count)``, and clear it.
+    """Raise the error that a kernel reported in ``info = (code, time, count)``, and clear it.
 
-    Weights are not to blame if one of their `states`, row t modulo their length, has no finite
+    Weights are not the cause if one of their `states`, row t modulo their length, has no finite
     square.
     """
     if info[0] == status.OK:
@@ -50,19 +50,19 @@ def raise_for_status(info: NDArray[np.int64], states: Array | None = None) -> No
     message = {
         status.ALL_ZERO: (
             f"log_potential must not be -inf for all particles, as it is at t = {t}: no particle "
-            "can explain the observation. Use more particles, a proposal that looks at the "
-            "observation, or a potential with heavier tails; look at y there for an outlier"
+            "can explain the observation. Use more particles, a proposal that depends on the "
+            "observation, or a potential with heavier tails; check y there for an outlier"
         ),
         status.NAN_WEIGHT: (
             f"log_potential (or a density of the proposal) must be a number, got NaN at t = {t}; "
-            "look also whether y there and the states that it is given are of moderate size"
+            "also check that y there and the states it depends on are of moderate size"
         ),
         status.INFINITE_WEIGHT: (
             f"log_potential (or a density of the proposal) must be below +inf, got +inf at t = {t}"
         ),
         status.NAN_TRANSITION: (
             f"log_transition must be a number below +inf, got NaN or +inf for the step from "
-            f"t = {t} to {t + 1}; look also whether the states that it is given are finite"
+            f"t = {t} to {t + 1}; also check that the states it depends on are finite"
         ),
         status.ZERO_TRANSITION: (
             f"log_transition must be the density that transition draws from, but it is -inf for a "
@@ -75,7 +75,7 @@ def raise_for_status(info: NDArray[np.int64], states: Array | None = None) -> No
         status.INFINITE_STATE: (
             f"transition (or initial, or the proposal) must draw finite states, got NaN or a state "
             f"that is too large to be squared at t = {t} (an entry of out that they do not write "
-            "is NaN); look also whether the parameters of the model (as fitted to y, if they are) "
+            "is NaN); also check that the parameters of the model (as fitted to y, if they are) "
             "are of moderate size"
         ),
         status.NAN_FUNCTIONAL: (
@@ -94,7 +94,7 @@ def raise_for_status(info: NDArray[np.int64], states: Array | None = None) -> No
 def pieces(n: int, first_size: int) -> Iterator[tuple[int, int]]:
     """Cut ``range(n)`` into pieces of work of about 0.2 s, timed as they run.
 
-    Between two pieces Python looks for Ctrl-C. The results must not depend on the cuts.
+    Between two pieces Python checks for Ctrl-C. The results must not depend on the cuts.
     """
     begin, size = 0, max(first_size, 1)
     while begin < n:

@@ -39,8 +39,8 @@ def ffbs(
 ) -> SmoothingResult:
     r"""Draw smoothed paths by forward filtering and backward simulation.
 
-    A filter is stored, the last index of a path is drawn from its last weights and each earlier
-    one from the backward kernel :math:`B_t(i, j) \propto W_t^j q_t(X_t^j, X_{t+1}^i)` [1]_. The
+    A filter is stored; the last index of a path is drawn from the last weights and each earlier
+    index from the backward kernel :math:`B_t(i, j) \propto W_t^j q_t(X_t^j, X_{t+1}^i)` [1]_. The
     estimate is the mean of the functional over the paths.
 
     Parameters
@@ -54,8 +54,8 @@ def ffbs(
     n_paths : int, optional
         Paths drawn from each filter. Default `n_particles`.
     backward : {"auto", "exact", "reject", "mcmc", "ancestor"}, optional
-        How to draw the indices, as for `paris`; "mcmc", the default where there is a density,
-        makes one Metropolis-Hastings step from the ancestor [2]_.
+        How to draw the indices, as for `paris`; "mcmc", the default if there is a density, makes
+        one Metropolis-Hastings step from the ancestor [2]_.
     n_chains : int, optional
         Independent repetitions, for the standard error.
     inputs, executor, progress, rng : optional
@@ -81,7 +81,7 @@ def ffbs(
 
     See Also
     --------
-    paris : needs no history and goes forward in time.
+    paris : needs no history and runs forward in time.
     ppg : removes most of the bias.
 
     Notes
@@ -159,11 +159,11 @@ class PathSmoother:
         self.changed = np.zeros(n_times, np.int64)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without the work space: all that is kept from call to call is the stream."""
+        """Pickle without the work space: only the stream is kept from call to call."""
         return PathSmoother, (self.problem, self.rng, len(self.path_ends.indices))
 
     def new_filter(self) -> FilterRun:
-        """Work space of a filter as this one has it."""
+        """Work space of a filter with the options of this one."""
         problem = self.problem
         guided = use_proposal(problem.model, "auto")
         n = problem.n_particles
@@ -194,7 +194,7 @@ class PathSmoother:
         """Fill `paths` (n, T[, d]) by draws through the filter that was run; in pieces."""
         problem, run = self.problem, self.filter
         n_times, n, n_paths = len(problem.y), problem.n_particles, paths.shape[0]
-        # Weights and draws of one time, about 10 ns each: a piece of 1e7 takes some 0.1 s.
+        # Weights and draws of one time, about 10 ns each: a piece of 1e7 takes about 0.1 s.
         work = n + n_paths * (n if problem.backward == "exact" else 10)
         for done, until in pieces(n_times, int(1e7 / work)):
             self.kernel(

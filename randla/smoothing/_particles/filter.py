@@ -46,15 +46,15 @@ def particle_filter(
     r"""Filter a series with weighted particles.
 
     Particles are drawn from the transition (bootstrap filter [1]_) or from the model's proposal
-    (guided), weighted by the potential, and resampled where the effective sample size falls below
+    (guided), weighted by the potential, and resampled when the effective sample size falls below
     ``ess_threshold * n_particles``. The estimate :math:`\hat Z` of the likelihood is unbiased,
-    :math:`E[\hat Z] = p(y_{0:T-1})`, for every scheme and threshold; its logarithm is not: about
-    :math:`N(\log Z - V/2, V)`.
+    :math:`E[\hat Z] = p(y_{0:T-1})`, for every scheme and threshold; its logarithm is not: its law
+    is about :math:`N(\log Z - V/2, V)`.
 
-    The errors of one run come from the genealogy of its particles: particles that descend from
-    few ancestors say how much the choice of these mattered. **A single run cannot certify itself**:
-    it does not see particles that it never had. Where the answer matters, `n_runs` = 8 independent
-    runs are the check.
+    The errors of one run come from the genealogy of its particles: if particles descend from few
+    ancestors, the choice of these ancestors mattered. **A single run cannot certify itself**: it
+    has no information about particles that it never had. If the result matters, `n_runs` = 8
+    independent runs are the check.
 
     Parameters
     ----------
@@ -63,24 +63,24 @@ def particle_filter(
     y : (T,) or (T, k) array_like, or a list of arrays
         Observations. A row that is wholly NaN is missing. Arrays in a list or tuple are several
         independent series: log-likelihoods add up, their errors in squares, and `series` of the
-        result has each. Series i is a function of the seed and i only.
+        result has each one. Series i is a function of the seed and i only.
     n_particles : int
         Number N of particles, at least 2.
     resampling : {"systematic", "stratified", "multinomial", "residual"}, optional
         Systematic resampling needs one uniform number a step and adds the least noise.
     ess_threshold : float, optional
-        In [0, 1]; 0 never resamples, 1 at every step where the weights are not all equal.
+        In [0, 1]; 0 never resamples, 1 at every step unless the weights are all equal.
     proposal : {"auto", "bootstrap", "guided"}, optional
-        "auto" is guided where the model has a `proposal` or an `initial_proposal`.
+        "auto" is guided if the model has a `proposal` or an `initial_proposal`.
     store : bool, optional
-        Keep the clouds: T N (8 d + 12) bytes, 8 GiB at most. For one run.
+        Keep the clouds: T N (8 d + 12) bytes, at most 8 GiB. For one run only.
     n_runs : int, optional
-        Independent runs of `n_particles` each, in 8 GiB at most. From two on the errors are from
-        their spread; eight give intervals of the log-likelihood that are hardly longer than they
-        must be.
+        Independent runs of `n_particles` each, in at most 8 GiB. From two runs on, the errors are
+        computed from their spread; with eight, intervals of the log-likelihood are hardly longer
+        than necessary.
     n_lags : int, optional
-        How many times back the genealogy of a single run is followed; those from T on say no more.
-        0: not at all, without errors. Of several runs it is not needed.
+        Number of time steps over which the genealogy of a single run is followed; values from T on
+        have the same effect. 0 disables it, and the errors. It is not needed for several runs.
     inputs : (T,) or (T, m) array_like, or a list of arrays, optional
         Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     progress : bool, optional
@@ -96,9 +96,9 @@ def particle_filter(
     Warns
     -----
     DegenerateFilterWarning
-        If the error of the log-likelihood is not to be trusted and therefore NaN: of one run, where
-        the effective sample size falls below 5, or there are fewer than 20 particles; of several,
-        where their log-likelihoods have a standard deviation above 4, or one of them is -inf.
+        If the error of the log-likelihood is unreliable and therefore NaN: for one run, if the
+        effective sample size falls below 5, or there are fewer than 20 particles; for several, if
+        their log-likelihoods have a standard deviation above 4, or one of them is -inf.
 
     Raises
     ------
@@ -113,26 +113,26 @@ def particle_filter(
 
     Notes
     -----
-    Particles of time t that descend from the same particle of time k are a family; with q the
-    sum of the squares of their weights, the variance of :math:`\log \hat Z` is estimated by
+    Particles of time t that descend from the same particle of time k are a family; with q the sum
+    of the squares of their weights, the variance of :math:`\log \hat Z` is estimated by
 
     .. math::
         V^{(l)} = \sum_{k=0}^{T-1} q_{k,\min(k+l,T-1)} - q_{k+1,\min(k+l,T-1)}, \qquad
         q_{T,T-1} = 1/N,
 
-    at the lag l of 2, ..., `n_lags` where it is largest, and that of a mean by the squares of
-    weight times deviation summed over families [2]_ at the lag where they are largest. Multinomial
-    resampling has correction factors that make l = T - 1 unbiased for the variance of
-    :math:`\hat Z / Z` [3]_ (if it resamples at each step); for other schemes the errors are **a
-    heuristic that was measured**, without a limit theorem: of nominal 95 % intervals of log Z
-    91 to 98 % held in most models, and 77 to 84 % in the worst. Intervals of means hold on average
-    over the times, not at the worst of them.
+    at the lag l of 2, ..., `n_lags` that maximizes it, and that of a mean by the squares of weight
+    times deviation summed over families [2]_ at the lag that maximizes them. Multinomial resampling
+    has correction factors that make l = T - 1 unbiased for the variance of :math:`\hat Z / Z` [3]_
+    (if it resamples at each step); for other schemes the errors are **a heuristic that was
+    measured**, without a limit theorem: nominal 95 % intervals of log Z covered in 91 to 98 % in
+    most models, and in 77 to 84 % in the worst. Intervals of means cover on average over the times,
+    not at the worst of them.
 
-    Intervals from eight runs held 92 to 98 % where the standard deviation between the runs was
-    below 2. They too miss what no run has seen.
+    Intervals from eight runs covered in 92 to 98 % if the standard deviation between the runs was
+    below 2. They, too, do not account for what no run has seen.
 
-    Time O(T N), with the genealogy of 20 lags at most 1.7 times that without; memory
-    O(N n_lags + T d) for each run, unless the clouds are stored.
+    Time O(T N), with the genealogy of 20 lags at most 1.7 times as long; memory O(N n_lags + T d)
+    for each run, unless the clouds are stored.
 
     References
     ----------
@@ -197,7 +197,7 @@ def run_filters(
     arguments = [
         (model, series, n, key, first_stream + c, n_runs > 1, options) for c in range(n_runs)
     ]
-    if n_runs == 1:  # without the price of several
+    if n_runs == 1:  # without the cost of several runs
         chain = _run(*arguments[0])
         with progress_bar(n_times, progress, "particle filter") as bar:
             while True:

@@ -15,29 +15,29 @@ from randla._validation import as_level
 
 # Over 304 models these refused 5 to 10 % of the usable runs of one filter and kept few others.
 _LEAST_ESS, _FEWEST_PARTICLES = 5.0, 20
-# Standard deviation of the runs' log Zhat beyond which no interval held.
+# Standard deviation of the runs' log Zhat above which no interval is valid.
 _LARGEST_SPREAD = 4.0
 _MOST_SUGGESTED = 10**7
-_N_POINTS = 2000  # quantiles of chi^2 that stand for its law
+_N_POINTS = 2000  # quantiles of chi^2 that represent its law
 
 
 class DegenerateFilterWarning(RandlaWarning):
-    """Too few particles carry the weight: the error of a log-likelihood is large or unknown."""
+    """Few particles carry the weight: the error of a log-likelihood is large or unknown."""
 
 
 def lagged_variance(variances: Array) -> float:
-    """The largest V^(l) of the lags l >= 2, which hold the noise that is not forgotten sooner."""
+    """The largest V^(l) of the lags l >= 2, with the noise that is not forgotten sooner."""
     return float(variances[min(2, len(variances) - 1) :].max())
 
 
 def error_of_run(
     variances: Array, n_times: int, least_ess: float, t: int, n: int, *, seen: bool
 ) -> tuple[float, int]:
-    """Standard error of log Zhat from the V^(l) of one run, NaN where it is not to be trusted.
+    """Standard error of log Zhat from the V^(l) of one run, NaN if it is unreliable.
 
-    The effective sample size is least at time `t`; `seen` says whether there was any observation.
-    Returns also the number of particles that is suggested: for V = 1 and a least effective sample
-    size of 10, which both go like N.
+    The effective sample size has its minimum at time `t`; `seen` tells whether there was any
+    observation. Also returns the suggested number of particles: for V = 1 and a least effective
+    sample size of 10, both proportional to N.
     """
     variance = lagged_variance(variances[:n_times])
     if not seen:  # nothing was weighed: Zhat = 1
@@ -54,8 +54,8 @@ def error_of_run(
         else f"n_particles = {n} is below {_FEWEST_PARTICLES}"
     )  # fmt: skip
     warn_caller(
-        f"{reason}, so that the error of log_likelihood cannot be told from one run: it is NaN. "
-        f"Use a proposal that looks at the observation, more particles (n_particles="
+        f"{reason}, so that the error of log_likelihood cannot be estimated from one run: it is "
+        f"NaN. Use a proposal that depends on the observation, more particles (n_particles="
         f"{max(for_ess, _FEWEST_PARTICLES)} at least), or n_runs=8",
         DegenerateFilterWarning,
     )
@@ -63,10 +63,10 @@ def error_of_run(
 
 
 def worst_time(increments: Array) -> int:
-    """The time from which the differences between runs come most.
+    """The time at which most of the differences between runs arise.
 
-    `increments` (R, T) have -inf from the time on at which all particles of a run had weight
-    zero: then the first such time.
+    `increments` (R, T) are -inf from the time on at which all particles of a run had weight zero:
+    then it is the first such time.
     """
     dead = np.isneginf(increments).any(axis=0)
     return int(dead.argmax() if dead.any() else np.ptp(increments, axis=0).argmax())
@@ -75,7 +75,7 @@ def worst_time(increments: Array) -> int:
 def error_of_runs(logs: Array, t: int, n: int) -> tuple[float, int]:
     """Standard error of the log of the mean of Zhat, from the logs (R,) of independent runs.
 
-    NaN where the runs differ so much that they do not determine it; `t` is their `worst_time`.
+    NaN if the runs differ so much that they do not determine it; `t` is their `worst_time`.
     """
     dead = np.isneginf(logs)
     if dead.any():
@@ -98,22 +98,22 @@ def error_of_runs(logs: Array, t: int, n: int) -> tuple[float, int]:
 def _warn_spread(reason: str, suggested: int) -> None:
     warn_caller(
         f"{reason}: the log-likelihood is not determined and its error is NaN. Use a proposal that "
-        f"looks at the observation, or more particles (n_particles={suggested} at least)",
+        f"depends on the observation, or more particles (n_particles={suggested} at least)",
         DegenerateFilterWarning,
     )
 
 
 def run_interval(log_z: float, error: float, least_ess: float, level: float) -> tuple[float, float]:
-    """Interval of log Z from one run: Student with the sample size of the worst time."""
+    """Interval of log Z from one run: Student t with the sample size of the worst time."""
     half = float(t_of_tail(0.5 * (1.0 - as_level(level)), max(least_ess - 1.0, 1.0))) * error
-    centre = log_z + 0.5 * error**2
-    return centre - half, centre + half
+    center = log_z + 0.5 * error**2
+    return center - half, center + half
 
 
 def pivot_interval(logs: Array, level: float) -> tuple[float, float]:
     r"""Interval of log E[Zhat] from log-normal Zhat with logarithms `logs` (R,).
 
-    Quantiles of the generalised pivot of m + s^2 / 2 (Krishnamoorthy and Mathew, J. Statist.
+    Quantiles of the generalized pivot of m + s^2 / 2 (Krishnamoorthy and Mathew, J. Statist.
     Plann. Inference 115 (2003)),
 
         G = m - Z s sqrt((R - 1) / (R U)) + s^2 (R - 1) / (2 U),    Z ~ N(0, 1), U ~ chi^2_{R-1}.
@@ -126,11 +126,11 @@ def pivot_interval(logs: Array, level: float) -> tuple[float, float]:
     if s == 0.0:
         return m, m
     ratio = (n - 1) / _chi_square_points(n - 1)
-    scale, centre = s * np.sqrt(ratio / n), 0.5 * s**2 * ratio  # of G - m, given U
-    ends = float((centre - 9 * scale).min()), float((centre + 9 * scale).max())
+    scale, center = s * np.sqrt(ratio / n), 0.5 * s**2 * ratio  # of G - m, given U
+    ends = float((center - 9 * scale).min()), float((center + 9 * scale).max())
 
-    def quantile(p: float) -> float:  # P(G - m <= x) = E Phi((x - centre) / scale), over U
-        return m + float(brentq(lambda x: ndtr((x - centre) / scale).mean() - p, *ends))
+    def quantile(p: float) -> float:  # P(G - m <= x) = E Phi((x - center) / scale), over U
+        return m + float(brentq(lambda x: ndtr((x - center) / scale).mean() - p, *ends))
 
     return quantile(tail), quantile(1.0 - tail)
 

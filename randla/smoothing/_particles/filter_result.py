@@ -1,4 +1,4 @@
-"""What a particle filter returns: moments and the likelihood, with their errors."""
+"""The result of a particle filter: moments and the likelihood, with their errors."""
 
 import math
 from dataclasses import dataclass
@@ -35,35 +35,36 @@ class FilterResult(SeriesResult):
     ----------
     mean, variance : (T, d) ndarray
         Moments of the state at t given the observations 0..t, component by component; d = 1 for a
-        scalar model. Of several runs: the average of the means, and moments of all particles.
+        scalar model. For several runs: the average of the means, and moments of all particles.
     standard_error : (T, d) ndarray or None
-        Of `mean`, given the data.
+        Standard error of `mean`, given the data.
     ess : (T,) ndarray
-        Effective sample size 1 / sum of squared weights, before resampling; the least of all runs.
+        Effective sample size 1 / sum of squared weights, before resampling; the minimum over runs.
     log_likelihood : float
         Logarithm of an unbiased estimate of the likelihood, the average over the runs.
     log_likelihood_standard_error : float or None
-        Its error, given the data; NaN where it is not to be trusted.
+        Standard error of `log_likelihood`, given the data; NaN if it is unreliable.
     log_likelihood_increments : (T,) ndarray
-        Its terms, estimates of log p(y_t | y_0, ..., y_{t-1}); zero for a missing row.
+        Terms of `log_likelihood`: estimates of log p(y_t | y_0, ..., y_{t-1}), zero if missing.
     log_likelihood_per_run : (n_runs,) ndarray
-        -inf where no particle survived.
+        The logarithm for each run; -inf if no particle survived.
     error_method : {"genealogy", "runs"} or None
-        Where the errors are from: the genealogy of the particles of one run, the spread of several
-        runs, or None for one run with ``n_lags=0``, whose errors are None.
+        Source of the errors: the genealogy of the particles of one run, the spread of several runs,
+        or None for one run with ``n_lags=0``, whose errors are None.
     suggested_n_particles : int or None
-        For each run, so that its log-likelihood has a standard error of 1, or less where one run
-        needs more to tell its error; a lower bound where that is NaN.
+        Suggested number of particles of each run, for a standard error of 1 of its log-likelihood,
+        or less if one run needs more particles to estimate its error; a lower bound if the error is
+        NaN.
     particles : (T, N, d) ndarray or None
         The clouds, if they were stored.
     log_weights : (T, N) ndarray or None
-        Logarithms of the normalised weights of the clouds, before resampling.
+        Logarithms of the normalized weights of the clouds, before resampling.
     ancestors : (T, N) ndarray of int32 or None
-        ``ancestors[t, i]`` is the particle of time t - 1 from which particle i of time t was
-        drawn; row 0 counts 0..N-1.
+        ``ancestors[t, i]`` is the particle of time t - 1 from which particle i of time t was drawn;
+        row 0 is 0..N-1.
     series : tuple of FilterResult
-        The results of several series, of which this is the total, with their times one below
-        another; empty for one series.
+        The results of several series, of which this is the total, with their times one below the
+        other; empty for one series.
     """
 
     mean: Array
@@ -123,7 +124,7 @@ class FilterResult(SeriesResult):
             error_method=method,
             suggested_n_particles=suggested,
             particles=states.reshape(*states.shape[:2], -1) if run.stored else None,
-            log_weights=log_weights - track.levels[:, None] if run.stored else None,  # normalised
+            log_weights=log_weights - track.levels[:, None] if run.stored else None,  # normalized
             ancestors=ancestors if run.stored else None,
         )
 
@@ -162,9 +163,9 @@ class FilterResult(SeriesResult):
     def log_likelihood_interval(self, level: float = 0.95) -> tuple[float, float]:
         r"""Interval of the logarithm of the likelihood.
 
-        Of one run :math:`\log \hat Z + V/2 \pm t \sqrt V`, V the square of the standard error and
-        t with one less degrees of freedom than the least effective sample size. Of several the
-        generalised pivot of a log-normal mean [1]_. NaN where the standard error is.
+        For one run :math:`\log \hat Z + V/2 \pm t \sqrt V`, V the square of the standard error and
+        t with one degree of freedom less than the least effective sample size. For several runs the
+        generalized pivot of a log-normal mean [1]_. NaN if the standard error is NaN.
 
         Parameters
         ----------
@@ -197,10 +198,10 @@ class FilterResult(SeriesResult):
     def mean_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Intervals of the filtered means, component by component.
 
-        Student, of one run with one less degrees of freedom than the effective sample size at each
-        time, a rule that was measured. Their coverage then holds on average over the times, not
-        at the worst of them: where the effective sample size is below 2 a fifth to two thirds of
-        nominal 95 % held.
+        Student t, for one run with one degree of freedom less than the effective sample size at
+        each time, a rule that was measured. The coverage then holds on average over the times, not
+        at the worst of them: where the effective sample size is below 2, a fifth to two thirds of
+        nominal 95 % intervals covered.
 
         Parameters
         ----------
@@ -230,12 +231,12 @@ class FilterResult(SeriesResult):
         return self.standard_error, self.log_likelihood_standard_error
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the filtered means with bands of two standard deviations (needs matplotlib).
+        """Plot the filtered means with bands of two standard deviations (needs matplotlib).
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------
@@ -247,7 +248,7 @@ class FilterResult(SeriesResult):
 
 def averaged(means: Array, variances: Array) -> tuple[Array, Array, Array]:
     """Moments over the runs, and standard errors of the mean, from those of each (R, T, d)."""
-    if means[0].size == 1:  # NumPy sums a single column in another order than each of several
+    if means[0].size == 1:  # NumPy sums a single column in a different order from each of several
         twice = averaged(*(np.repeat(table, 2, axis=1) for table in (means, variances)))
         return twice[0][:1], twice[1][:1], twice[2][:1]
     error = np.full_like(means[0], np.nan)

@@ -12,7 +12,7 @@ from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.checks import NoSurvivorsError, raise_for_status
 from randla.smoothing._particles.records import Genealogy, Moments, ParticleRun
 
-#: Share of N above every effective sample size: resample at each step.
+#: Fraction of N above every effective sample size: resample at each step.
 ALWAYS = 2.0
 #: Numbers in the tables of states that a genealogy is made from, times N d: a part of the cache.
 _KEPT_STATES = 1 << 14
@@ -31,8 +31,9 @@ def use_proposal(model: StateSpaceModel, proposal: str) -> bool:
 class FilterRun(ParticleRun):
     """Work space of one filter, advanced piece by piece.
 
-    `n_lags` > 0 keeps the genealogy of as many times before the last one. Without a `series` it is
-    the filter of a stream: its tables hold the last two times, and `series` is set before each.
+    `n_lags` > 0 keeps the genealogy of that many times before the last one. Without a `series` it
+    is the filter of a stream: its tables contain the last two times, and `series` is set before
+    each.
     """
 
     series: Series
@@ -84,7 +85,7 @@ class FilterRun(ParticleRun):
 
     def first_piece(self) -> int:
         """Times that take well below a second unless the model is very slow."""
-        return max(1, int(1e6 / (self.particles.states[0].size + 1)))  # some 30 ms
+        return max(1, int(1e6 / (self.particles.states[0].size + 1)))  # about 30 ms
 
     def advance(self, begin: int, end: int, path: Array | None = None) -> None:
         """Run the times begin, ..., end - 1; with `path` conditional on it, in slot 0."""

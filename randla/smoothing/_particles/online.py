@@ -1,4 +1,4 @@
-"""The particle filter of a stream, which is given one observation at a time."""
+"""The particle filter of a stream of observations, one at a time."""
 
 import math
 from collections.abc import Mapping
@@ -33,18 +33,18 @@ from randla.smoothing._particles.problem import require_room
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FilterStep(Result):
-    """What an observation of a stream adds.
+    """The contribution of an observation of a stream.
 
     Attributes
     ----------
     time : int
-        Number t of the observation, from 0.
+        Index t of the observation, from 0.
     mean, variance : (d,) ndarray
         Moments of the state at t given the observations 0..t.
     standard_error : (d,) ndarray or None
-        Of `mean`, given the data; None for one run with ``n_lags=0``.
+        Standard error of `mean`, given the data; None for one run with ``n_lags=0``.
     ess : float
-        Effective sample size before resampling, the least of all runs.
+        Effective sample size before resampling, the minimum over runs.
     log_likelihood_increment : float
         Estimate of log p(y_t | y_0, ..., y_{t-1}); zero for a missing observation.
     """
@@ -58,7 +58,7 @@ class FilterStep(Result):
 
 
 class OnlineFilter:
-    """A particle filter between two observations of a stream, made by `start_filter`.
+    """A particle filter between two observations of a stream; created by `start_filter`.
 
     Attributes
     ----------
@@ -100,16 +100,16 @@ class OnlineFilter:
         return _resumed, (self._model, self.state())
 
     def update(self, y_t: ArrayLike, u_t: ArrayLike | None = None) -> FilterStep:
-        """Take the next observation.
+        """Process the next observation.
 
-        After an error the filter is as it was before: the observation may be given again, put
-        right or as NaN. (After Ctrl-C, or another interruption, it is not, and says so.)
+        After an error the filter is as it was before: the observation may be given again, corrected
+        or as NaN. (After Ctrl-C, or another interruption, the filter is unusable, and says so.)
 
         Parameters
         ----------
         y_t : float or (k,) array_like
-            The observation; NaN if it is missing. Where the model's transition depends on the
-            observation it must not be.
+            The observation; NaN if it is missing. It must not be missing if the model's transition
+            depends on the observation.
         u_t : float or (m,) array_like, optional
             The argument `u` of the model's functions at this time.
 
@@ -120,7 +120,7 @@ class OnlineFilter:
         Raises
         ------
         TypeError, ValueError
-            If an argument is not as described, or as `particle_filter` does.
+            If an argument is not as described, or as for `particle_filter`.
         """
         self._require_whole()
         self._model._require_times(self.time + 1)
@@ -136,7 +136,7 @@ class OnlineFilter:
             )
         else:
             errors = [_advance(alive[0], series, t)]
-        # Of several runs some may come to an end.
+        # With several runs, some may end.
         fatal = [e for e in errors if e and not (several and isinstance(e, NoSurvivorsError))]
         if fatal or all(errors):
             for run, stream in zip(alive, streams, strict=True):
@@ -177,7 +177,7 @@ class OnlineFilter:
             [-np.inf if run.error else run.track.increments[row] for run in self._runs]
         )
         self._logs += increments
-        # Infinite from the time on at which one of them comes to an end.
+        # Infinite from the time on at which one of them ends.
         spread = float(increments.std()) if len(alive) == len(self._runs) else math.inf
         if spread > self._worst[0]:
             self._worst = spread, t
@@ -193,14 +193,14 @@ class OnlineFilter:
 
     @property
     def log_likelihood_per_run(self) -> Array:
-        """The same of each run, (n_runs,); -inf where no particle survived."""
+        """The same for each run, (n_runs,); -inf if no particle survived."""
         return self._logs.copy()
 
     @property
     def log_likelihood_standard_error(self) -> float | None:
-        """Its error, given the data: NaN, with a warning, where it is not to be trusted.
+        """Standard error of `log_likelihood`, given the data; NaN, with a warning, if unreliable.
 
-        None for one run with ``n_lags=0``. As of `particle_filter`, and so is the warning.
+        None for one run with ``n_lags=0``. As for `particle_filter`, including the warning.
         """
         n, variances = self._options["n_particles"], self._runs[0].genealogy.variances
         if len(self._runs) == 1 and len(variances) == 0:
@@ -212,7 +212,7 @@ class OnlineFilter:
         return error_of_run(variances, self.time, *self._worst, n, seen=self._seen)[0]
 
     def log_likelihood_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the logarithm of the likelihood, as of `FilterResult`.
+        """Interval of the logarithm of the likelihood, as for `FilterResult`.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class OnlineFilter:
         Returns
         -------
         low, high : float
-            NaN where the standard error is.
+            NaN if the standard error is NaN.
         """
         error = self.log_likelihood_standard_error
         if error is None:
@@ -236,9 +236,9 @@ class OnlineFilter:
     def forecast(
         self, n_steps: int, inputs: ArrayLike | None = None, *, rng: Any = None
     ) -> tuple[Array, Array]:
-        """Draw the future, one path for each particle; the filter stays as it is.
+        """Draw the future, one path for each particle; the filter does not change.
 
-        The particles are resampled first, so that all paths count alike.
+        The particles are resampled first, so that all paths have equal weight.
 
         Parameters
         ----------
@@ -252,13 +252,13 @@ class OnlineFilter:
         Returns
         -------
         states : (n, h, d) ndarray
-            The times from `time` on; n = n_particles for each run that has any particles left.
+            The times from `time` on; n = n_particles for each run with surviving particles.
         observations : (n, h) or (n, h, k) ndarray
 
         Raises
         ------
         ValueError
-            If there was no observation yet, or as `StateSpaceModel.forecast` does.
+            If there was no observation yet, or as for `StateSpaceModel.forecast`.
         """
         self._require_whole()
         if self.time == 0:
@@ -287,13 +287,13 @@ class OnlineFilter:
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """All that the future of the filter depends on beside the model, as copied arrays.
+        """All that determines the future of the filter besides the model, as copied arrays.
 
         Returns
         -------
         state : dict of ndarrays
-            To be pickled, or kept by ``numpy.savez(file, **state)``; `start_filter` takes it. A
-            filter that goes on from it gives the same numbers, bit for bit on the same machine.
+            Can be pickled, or saved by ``numpy.savez(file, **state)``; `start_filter` accepts it. A
+            filter that continues from it gives the same numbers, bit for bit on the same machine.
         """
         self._require_whole()
         return state_of(self)
@@ -311,11 +311,11 @@ def start_filter(
     state: Mapping[str, Any] | None = None,
     rng: Any = None,
 ) -> OnlineFilter:
-    """Filter a stream: observations that are given one after the other, as they come.
+    """Filter a stream of observations that arrive one at a time.
 
     The numbers are those of `particle_filter` on the series of all observations, bit for bit for
-    the same options and seed. (If of several runs some lose all their particles, those left count
-    from then on, while `particle_filter`, which knows the end, takes them for all times.)
+    the same options and seed. (If some of several runs lose all their particles, only the remaining
+    runs count from then on, while `particle_filter`, which knows the end, uses them for all times.)
 
     Parameters
     ----------
@@ -326,10 +326,11 @@ def start_filter(
     n_runs, n_lags, resampling, ess_threshold, proposal : optional
         As in `particle_filter`.
     state : dict of ndarrays, optional
-        What `OnlineFilter.state` returned: the new filter goes on from there, with the options of
-        the old one (another value of one of them is refused). The model may have other parameters.
+        The result of `OnlineFilter.state`: the new filter continues from there, with the options of
+        the old one (a different value of an option is refused). The parameters of the model may
+        differ.
     rng : {None, int, SeedSequence, Generator}, optional
-        The same seed gives the same result. None with a `state`, which has its own stream.
+        The same seed gives the same result. Must be None with a `state`, which has its own stream.
 
     Returns
     -------
@@ -343,12 +344,12 @@ def start_filter(
 
     See Also
     --------
-    particle_filter : the same for a series that is known as a whole.
+    particle_filter : the same for a complete series.
 
     Notes
     -----
-    Time O(N) an observation, memory O(N n_lags) in all, however long the stream: `update`
-    allocates nothing but the numbers that it returns.
+    Time O(N) an observation, memory O(N n_lags) in all, for streams of any length: `update`
+    allocates only the numbers that it returns.
 
     Examples
     --------
@@ -360,7 +361,7 @@ def start_filter(
     >>> steps[-1].mean.shape, steps[-1].standard_error.shape
     ((1,), (1,))
 
-    Go on later, perhaps in another process; the whole series at once gives the same:
+    Continue later, possibly in another process; the whole series at once gives the same:
 
     >>> later = start_filter(model, state=run.state())
     >>> steps += [later.update(y_t) for y_t in y[60:]]

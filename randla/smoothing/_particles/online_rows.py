@@ -15,7 +15,7 @@ _SEEN = read_only(np.ones(1, np.bool_))
 
 
 class Rows(NamedTuple):
-    """What came at one time, copied and read-only; None before the first one, or if not wanted."""
+    """The row of one time, copied and read-only; None before the first one, or if not needed."""
 
     y: Array | None  # (1,) or (1, k)
     u: Array | None  # (1,) or (1, m)
@@ -24,7 +24,7 @@ class Rows(NamedTuple):
 def following(
     model: StateSpaceModel, time: int, last: Rows, y_t: ArrayLike, u_t: ArrayLike | None
 ) -> tuple[Series, Rows]:
-    """What the kernels read at `time`, and the rows that came."""
+    """The arrays that the kernels read at `time`, and the rows that arrived."""
     wants = model._compiled.functions.wants
     if (u_t is None) == ("u" in wants):
         which = ("be given", "a") if u_t is None else ("be None", "no")
@@ -41,7 +41,7 @@ def following(
 
 
 def like(rows: Array, known: Array, name: str) -> Array:
-    """Rows in the shape of those that are known, up to one number for (1,)."""
+    """Rows with the shape of known rows, up to one number for (1,)."""
     k = known[0].size
     if rows[0].size != k:
         expected = "a number" if k == 1 else f"an array of shape ({k},)"
@@ -55,7 +55,7 @@ def _as_observation(
     """`y_t` as a row, and whether it is not wholly missing, (1,)."""
     if isinstance(y_t, float) and known is not None and known.size == 1:
         any_number = type(model)._as_observations is StateSpaceModel._as_observations
-        if any_number and math.isfinite(y_t):  # most observations, by a short way
+        if any_number and math.isfinite(y_t):  # most observations, by a short path
             return read_only(np.array(y_t, ndmin=known.ndim)), _SEEN
     if model.observation_dim is not None:
         known = np.empty((1, model.observation_dim))
@@ -63,7 +63,7 @@ def _as_observation(
 
 
 def _as_row(value: ArrayLike, name: str, known: Array | None, *, finite: bool = True) -> Array:
-    """A row of a series, copied, with as many entries as one that is known."""
+    """A row of a series, copied, with as many entries as a known row."""
     row = as_array(value, name, finite=finite).astype(np.float64)
     if not finite and np.isinf(row).any():
         raise ValueError(f"{name} must be finite, or NaN where it is missing, got inf")

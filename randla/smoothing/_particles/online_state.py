@@ -1,4 +1,4 @@
-"""The state of the filter of a stream: a dict of arrays, to be kept and taken up again."""
+"""The state of the filter of a stream: a dict of arrays, for saving and resuming."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._validation import read_only
-from randla.smoothing._kernels.particles.weights import normalise
+from randla.smoothing._kernels.particles.weights import normalize
 from randla.smoothing._particles.checks import NoSurvivorsError
 from randla.smoothing._particles.filter_run import FilterRun
 from randla.smoothing._particles.online_rows import Rows
@@ -17,12 +17,12 @@ _OPTIONS = {
     "n_particles": None, "n_runs": 1, "n_lags": 20, "resampling": "systematic",
     "ess_threshold": 0.5, "proposal": "auto",
 }  # fmt: skip
-#: What the genealogy carries from one time to the next; the rest is work space.
+#: The part of the genealogy that is passed from one time to the next; the rest is work space.
 _GENEALOGY = ("ends", "sizes", "generations", "order", "places", "runs", "variances")
 
 
 def state_of(online: Any) -> dict[str, NDArray[Any]]:
-    """Copies of all that the future of an `OnlineFilter` depends on."""
+    """Copies of all that determines the future of an `OnlineFilter`."""
     row, runs, none = (online.time - 1) % 2, online._runs, np.empty(0)
     return {
         **{name: np.array(value) for name, value in online._options.items()},
@@ -40,7 +40,7 @@ def state_of(online: Any) -> dict[str, NDArray[Any]]:
 
 
 def options_in(state: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in a state; one that is given, and not its default, must be the same."""
+    """The options in a state; an option that is given, and not its default, must be the same."""
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be a dict of arrays, got {type(state).__name__}")
     _require_names(state, _OPTIONS)
@@ -86,13 +86,13 @@ def restore(run: FilterRun, time: int, stream: NDArray[np.uint64]) -> None:
     """Set a filter to what it was before it took the observation of `time`.
 
     Its weights follow from their logarithms. Its stream and its genealogy are written at the very
-    end of a step, where nothing can go wrong any more.
+    end of a step, when no error can occur any more.
     """
     run.rng[:] = stream
     if time > 0:
         row, track = (time - 1) % 2, run.track
-        track.levels[row], track.totals[row], track.ess[row] = normalise(
-            run.particles.log_weights[row], run.weights.normalised, run.weights.cumulative,
+        track.levels[row], track.totals[row], track.ess[row] = normalize(
+            run.particles.log_weights[row], run.weights.normalized, run.weights.cumulative,
             time - 1, track.info,
         )  # fmt: skip
 
@@ -100,4 +100,4 @@ def restore(run: FilterRun, time: int, stream: NDArray[np.uint64]) -> None:
 def _require_names(state: Mapping[str, Any], names: Mapping[str, Any]) -> None:
     missing = [name for name in names if name not in state]
     if missing:
-        raise ValueError(f"state must be what state() returned, got no entry {missing[0]!r}")
+        raise ValueError(f"state must be the result of state(), got no entry {missing[0]!r}")

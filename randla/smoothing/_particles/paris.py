@@ -57,10 +57,10 @@ def paris(
         proportion to T. None: the mean over all particles (forward-only smoothing [2]_), O(N^2).
     backward : {"auto", "exact", "reject", "mcmc", "ancestor"}, optional
         How to draw the indices. "mcmc" starts at the ancestor and makes a Metropolis-Hastings step
-        for each further draw: the cheapest for equal accuracy, and any density will do. "reject"
-        needs the model's `log_transition_bound`. "exact" costs O(N) a draw. "ancestor" is the
-        genealogy (M = 1), all that is possible without a transition density, and degenerates.
-        "auto" is "mcmc" where there is a density.
+        for each further draw: the cheapest for equal accuracy, with any density. "reject" needs the
+        model's `log_transition_bound`. "exact" costs O(N) a draw. "ancestor" is the genealogy (M =
+        1), the only choice without a transition density, and degenerates. "auto" is "mcmc" if there
+        is a density.
     n_chains : int, optional
         Independent repetitions, for the standard error.
     inputs, executor, progress, rng : optional
@@ -74,8 +74,8 @@ def paris(
     Warns
     -----
     BiasWarning
-        If the effective sample size falls below 5 at some time: there the bias may well be larger
-        than the standard error.
+        If the effective sample size falls below 5 at some time: the bias may then exceed the
+        standard error.
     DegenerateSmoothingWarning
         If "auto" has to fall back on the genealogy.
 
@@ -86,15 +86,15 @@ def paris(
 
     See Also
     --------
-    ppg : removes most of the bias by sweeps that are conditional on a path.
+    ppg : removes most of the bias by sweeps conditional on a path.
     ffbs : draws whole paths, backward in time.
 
     Notes
     -----
     **The estimate has a bias of order T / N that the spread of the chains does not show**: it is
-    the same for all of them, and `standard_error` leaves it out; the guide tells how often
-    intervals held. What is unbiased is the product of the likelihood estimate :math:`\hat Z` with
-    the estimate. So the bias is at most the coefficient of variation of :math:`\hat Z` times the
+    the same for all of them, and `standard_error` does not include it; the guide has the measured
+    coverage of intervals. The product of the likelihood estimate :math:`\hat Z` with the estimate
+    is unbiased. So the bias is at most the coefficient of variation of :math:`\hat Z` times the
     standard deviation of the estimate of one chain; with the standard deviation s of the chains'
     log-likelihoods,
 

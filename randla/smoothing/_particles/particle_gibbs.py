@@ -1,4 +1,4 @@
-"""Particle Gibbs: sweeps that are conditional on a path, and the estimator made of them."""
+"""Particle Gibbs: sweeps that are conditional on a path, and the estimator based on them."""
 
 import time
 from collections.abc import Generator
@@ -46,11 +46,11 @@ def ppg(
 ) -> SmoothingResult:
     r"""Estimate a smoothed sum over time by the PaRIS particle Gibbs sampler.
 
-    A sweep is a PaRIS pass in which one particle follows the path that the sweep before drew
-    [1]_. If that path has the smoothing law then the sweep's estimate :math:`e_l` is unbiased,
-    for any number of particles, and so is the law of the new path; the first path comes from an
-    unconditional pass, and its influence dies out geometrically in the number of sweeps. The
-    estimate is the mean of :math:`e_l` over the sweeps after the burn-in,
+    A sweep is a PaRIS pass in which one particle follows the path drawn by the previous sweep [1]_.
+    If that path has the smoothing law then the sweep's estimate :math:`e_l` is unbiased, for any
+    number of particles, and the new path has the smoothing law again; the first path comes from an
+    unconditional pass, and its influence decays geometrically in the number of sweeps. The estimate
+    is the mean of :math:`e_l` over the sweeps after the burn-in,
 
     .. math::
         \frac{1}{k - k_0} \sum_{l = k_0 + 1}^{k} e_l,
@@ -59,33 +59,33 @@ def ppg(
     Parameters
     ----------
     model : StateSpaceModel
-        The model; if it has a `proposal` particles are drawn from it.
+        The model; if it has a `proposal`, particles are drawn from it.
     y : (T,) or (T, k) array_like, or a list of arrays
         Observations. A row that is wholly NaN is missing. Arrays in a list or tuple are several
         independent series: log-likelihoods and functionals add up, errors add in squares, and
-        `series` of the result has each. Series i is a function of the seed and i only.
+        `series` of the result has each one. Series i is a function of the seed and i only.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}
         The sum: by name of :math:`x_t`, of :math:`x_t^2`, of :math:`x_t x_{t+1}` (component by
         component), or the gradient of the log-likelihood in theta (Fisher's identity).
     n_particles : int
-        Number N of particles, the conditional one included; at least 2. Choose it first: 40 to
-        100 for a scalar state, more in higher dimension.
+        Number N of particles, including the conditional one; at least 2. Choose it first: 40 to 100
+        for a scalar state, more in higher dimension.
     n_iterations : int
         Number k of sweeps after the unconditional one.
     burn_in : int, optional
-        Number k0 of sweeps left out, below `n_iterations`. Default max(4, n_iterations // 4), at
+        Number k0 of discarded sweeps, below `n_iterations`. Default max(4, n_iterations // 4), at
         most n_iterations - 1. See `suggested_burn_in` of the result.
     n_backward : int or None, optional
         Number M of backward draws; None averages over all particles, O(N^2).
     backward : {"auto", "exact", "reject", "mcmc", "ancestor"}, optional
         How to draw the indices, as for `paris`.
     n_chains : int, optional
-        Independent chains, each with a burn-in of its own, for the standard error.
+        Independent chains, each with its own burn-in, for the standard error.
     inputs : (T,) or (T, m) array_like, or a list of arrays, optional
         Row t is the argument `u` at time t of functions of the model or functional, see
         `StateSpaceModel`.
     executor : concurrent.futures.Executor, optional
-        Runs the chains, one task each; by default threads do.
+        Runs the chains, one task each; the default is threads.
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
@@ -120,14 +120,14 @@ def ppg(
     -----
     For a single number from a short series at equal cost, `paris` or `ffbs` with all of the
     particles in one pass has the smaller mean squared error. This estimator is for averages over
-    many runs or chains, for gradients, and for intervals that cover: averaging reduces variance,
-    never bias, and here the bias is small to begin with.
+    many runs or chains, for gradients, and for intervals with correct coverage: averaging reduces
+    variance, never bias, and here the bias is small from the start.
 
-    Within one chain the estimates of successive sweeps are correlated; `standard_error` uses the
-    spread between chains only. What is left of the bias is the same for all chains and not in it.
+    Within one chain the estimates of successive sweeps are correlated; `standard_error` uses only
+    the spread between chains. The remaining bias is the same for all chains and is not included.
 
-    If no particle survives the unconditional start of a chain another one is drawn, up to 100
-    times; `log_likelihood` allows for that.
+    If no particle survives the unconditional start of a chain, another start is drawn, up to 100
+    times; `log_likelihood` accounts for that.
 
     Time O(k T N M), memory T N (8 d + 4) bytes for each chain.
 
@@ -194,7 +194,7 @@ def _ppg_chain(
     paths = np.empty((n_iterations, len(problem.y), *problem.state_shape))
     n_starts = yield from surviving_start(chain, lambda: chain.sweeps(start, paths[:1]))
     log_likelihood = chain.log_likelihood()  # of the unconditional sweep: unbiased
-    chain.changed[:] = 0  # the first path left none
+    chain.changed[:] = 0  # the first path replaced none
     yield from chain.sweeps(estimates, paths)
     return start[0], estimates, paths, chain.changed, log_likelihood, n_starts
 
@@ -217,7 +217,7 @@ def particle_gibbs(
 ) -> SmoothingResult:
     r"""Draw a Markov chain of paths whose law tends to the smoothing law.
 
-    Each iteration runs a filter in which one particle follows the present path, and draws a new
+    Each iteration runs a filter in which one particle follows the current path, and draws a new
     path backward through it [1]_ [2]_. The smoothing law is invariant for any number of particles.
 
     Parameters
@@ -227,16 +227,16 @@ def particle_gibbs(
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}, optional
         Averaged over the paths after the burn-in. `ppg` estimates it with less variance.
     n_particles : int
-        Number N of particles, the conditional one included; at least 2.
+        Number N of particles, including the conditional one; at least 2.
     n_iterations : int
         Number of paths in each chain.
     burn_in : int, optional
-        Paths left out of averages and quantiles, below `n_iterations`. Default
-        max(4, n_iterations // 4), at most n_iterations - 1.
+        Paths left out of averages and quantiles, below `n_iterations`. Default max(4, n_iterations
+        // 4), at most n_iterations - 1.
     backward : {"auto", "exact", "reject", "mcmc", "ancestor"}, optional
-        How to draw the path; "auto" is "exact" where there is a transition density, since for one
-        path it costs no more than the filter. "ancestor" is the sampler of [1]_, which hardly
-        renews the early part of a long path.
+        How to draw the path; "auto" is "exact" if there is a transition density, since for one path
+        it costs no more than the filter. "ancestor" is the sampler of [1]_, which hardly renews the
+        early part of a long path.
     n_chains : int, optional
         Independent chains.
     inputs, executor, progress, rng : optional

@@ -1,4 +1,4 @@
-"""What is to be smoothed, and how: the arguments that all smoothers share, checked."""
+"""The smoothing problem: the arguments that all smoothers share, checked."""
 
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -43,16 +43,16 @@ class SmoothingProblem(NamedTuple):
         return self.data.y
 
     def series(self, theta: Array | None = None) -> Series:
-        """What the kernels read, with the model's parameters or others."""
+        """The input of the kernels, with the model's parameters or others."""
         return self.data.at(self.model._arguments if theta is None else theta)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, tuple(self)
 
     def seconds(self) -> float:
-        """Rough duration of one sweep."""
+        """Approximate duration of one sweep."""
         n, draws = self.n_particles, self.n_backward or 1
-        # Seconds a backward draw: a row of N exponentials, one Metropolis step, or some tries.
+        # Seconds a backward draw: a row of N exponentials, one Metropolis step, or a few tries.
         each = 3e-9 * n if self.n_backward is None or self.backward == "exact" else 2e-8
         each = 1e-7 if self.backward == "reject" else each
         return len(self.y) * n * (5e-8 + draws * each) * (self.model.dim or 1)
@@ -75,7 +75,7 @@ def make_problem(
     paths: tuple[str, int] | None,
     inputs: ArrayLike | None = None,
 ) -> SmoothingProblem:
-    """Check what all smoothers take; `paths` names the argument for the number of stored paths."""
+    """Check the common arguments of all smoothers; `paths` names the argument for stored paths."""
     model = as_model(model)._for(functional)
     model._require_start()
     data = model._series(y, inputs)
@@ -86,7 +86,7 @@ def make_problem(
     elif model.log_transition is None:
         raise ValueError("n_backward=None needs a model with log_transition, got one without")
     if backward == "ancestor":
-        n_backward = 1  # more draws would be the same one again
+        n_backward = 1  # more draws would repeat the same one
     if paths is not None:
         require_memory(len(data.y), n, model.dim or 1, *paths)
     else:
@@ -99,7 +99,7 @@ def make_problem(
 def choose_backward(
     model: StateSpaceModel, backward: Backward, default: Backward = "mcmc"
 ) -> Backward:
-    """Return the back-end that "auto" stands for, or an error if the model lacks a function."""
+    """Return the back-end that "auto" selects, or an error if the model lacks a function."""
     as_choice(backward, "backward", get_args(Backward))
     if backward == "auto" and model.log_transition is not None:
         return default
@@ -126,8 +126,8 @@ def require_room(
     n_times: int, n_particles: int, dim: int, n_runs: int = 1, n_lags: int = 0
 ) -> None:
     """Refuse runs of a filter whose work space is too large."""
-    # Of each particle two states, log weights and ancestors, the weights, and an ancestor at each
-    # lag; of each time the track and the moments.
+    # For each particle two states, log weights and ancestors, the weights, and an ancestor at each
+    # lag; for each time the track and the moments.
     one = n_particles * (16 * dim + 56 + (4 * n_lags if n_runs == 1 else 0))
     size = n_runs * (one + n_times * (16 * dim + 32))
     if max(one, size if n_runs > 1 else 0) > MAX_HISTORY_BYTES:
@@ -142,7 +142,7 @@ def require_room(
 def require_memory(
     n_times: int, n_particles: int, dim: int, name: str = "", n_paths: int = 0
 ) -> None:
-    """Refuse a history that is too large; `name` is the argument that says how many paths."""
+    """Refuse a history that is too large; `name` is the argument for the number of paths."""
     for argument, count, each in (
         ("n_particles", n_particles, 8 * dim + 12),  # states, log weights, int32 ancestors
         (name, n_paths, 16 * dim),  # as they are drawn, and in the result

@@ -1,8 +1,8 @@
-"""Records of arrays that the particle kernels take, and the one place that allocates them.
+"""Records of arrays for the particle kernels, and the one place that allocates them.
 
 Shapes: T times, N particles of d components (no last axis if the model is scalar), M backward
-draws, p components of the functional. An array of R rows holds time t in row t modulo R: R = T
-keeps the history, R = 2 the last two times.
+draws, p components of the functional. An array of R rows has time t in row t modulo R: R = T keeps
+the history, R = 2 the last two times.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ IntArray = NDArray[np.int32]
 
 
 class Particles(NamedTuple):
-    """The clouds, each array with a number of rows of its own."""
+    """The clouds, each array with its own number of rows."""
 
     states: Array  # (R, N) or (R, N, d)
     log_weights: Array  # (R, N), before resampling
@@ -26,9 +26,9 @@ class Particles(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """The weights of the last cloud, in the ways that draws from it need them."""
+    """The weights of the last cloud, in the forms that draws from it need."""
 
-    normalised: Array  # (N,), sum to one
+    normalized: Array  # (N,), sum to one
     cumulative: Array  # (N,), their partial sums, the last one inf
     guide: IntArray  # (2 N,), guide table of `guided_draw`
     spacings: Array  # (N,), work space of sorted draws
@@ -42,7 +42,7 @@ class Moments(NamedTuple):
 
 
 class Track(NamedTuple):
-    """What a filter leaves of each time, and its status."""
+    """What a filter records at each time, and its status."""
 
     ess: Array  # (T,), effective sample sizes
     levels: Array  # (T,), log sum exp(log_weights)
@@ -52,7 +52,7 @@ class Track(NamedTuple):
 
 
 class Genealogy(NamedTuple):
-    """Families of particles at the last R times; `_kernels.particles.genealogy` tells how."""
+    """Families of particles at the last R times; see `_kernels.particles.genealogy`."""
 
     ends: IntArray  # (R, N), of the families of a generation
     sizes: NDArray[np.int64]  # (R,), how many families it has
@@ -96,7 +96,7 @@ class Sums(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The part of a sweep, or the whole ones, that a call of its kernel runs."""
+    """The part of a sweep, or the number of whole sweeps, that one kernel call runs."""
 
     begin: int
     end: int
@@ -106,15 +106,15 @@ class Span(NamedTuple):
 
 
 class SweepResults(NamedTuple):
-    """What k sweeps return."""
+    """The results of k sweeps."""
 
     estimates: Array  # (k, p)
     paths: Array  # (k, T) or (k, T, d)
-    changed: NDArray[np.int64]  # (T,), sweeps in which the path left the one before
+    changed: NDArray[np.int64]  # (T,), sweeps in which the path changed
 
 
 class PathEnds(NamedTuple):
-    """Where n paths stand that are drawn backward in time."""
+    """The current ends of n paths that are drawn backward in time."""
 
     end_log_weights: Array  # (n,)
     end_ancestors: IntArray  # (n,)

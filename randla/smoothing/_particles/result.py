@@ -1,4 +1,4 @@
-"""What the smoothers return, and the diagnostics of their chains."""
+"""The result of the smoothers, and the diagnostics of their chains."""
 
 import math
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _LEAST_ESS = 5.0
 
 
 class BurnInWarning(RandlaWarning):
-    """The sweeps that were left out may have been too few."""
+    """The burn-in may have been too short."""
 
 
 class BiasWarning(RandlaWarning):
@@ -41,33 +41,33 @@ class SmoothingResult(SeriesResult):
         Mean over the chains; None if no functional was given.
     standard_error : (p,) ndarray or None
         The algorithm's error, given the data: the spread of the chains over the square root of
-        their number. It does not see a bias that all chains share. None with one chain.
+        their number. It does not include a bias that all chains share. None with one chain.
     per_chain : (n_chains, p) ndarray or None
         The estimates of the chains, which are independent.
     per_iteration : (n_chains, n_iterations, p) ndarray or None
         The estimate of each sweep (`ppg`), or the functional of each path (`particle_gibbs`).
     start : (n_chains, p) ndarray or None
-        Estimates of the unconditional sweeps with which the chains began; not in the average.
+        Estimates of the unconditional sweeps that start the chains; not in the average.
     update_rate : (T,) ndarray or None
-        Share of sweeps, over all chains, in which the path left the one before at time t.
+        Fraction of sweeps, over all chains, in which the path changed at time t.
     burn_in : int or None
-        Sweeps left out of the average.
+        Number of sweeps left out of the average.
     bias_bound : (p,) ndarray or None
-        The bias of `estimate` is at most this, up to the noise of the chains: of `paris` and
-        `ffbs` with two chains or more. See there.
+        Bound on the bias of `estimate`, up to the noise of the chains: for `paris` and `ffbs` with
+        two chains or more. See there.
     log_likelihood : float
         Logarithm of the mean, over the chains, of unbiased estimates of the likelihood.
     log_likelihood_per_chain : (n_chains,) ndarray
         Logarithms of these estimates.
     paths : (n_chains, n_paths, T, d) ndarray or None
-        Paths that were drawn, all of equal weight; d = 1 for a scalar model. `mean` and
-        `quantile` leave out the first `burn_in` of each chain.
+        The drawn paths, all of equal weight; d = 1 for a scalar model. `mean` and `quantile` leave
+        out the first `burn_in` of each chain.
     n_particles : int
     backward : str
         The back-end that was used.
     series : tuple of SmoothingResult
-        The results of several series, of which this is the total, with their times one below
-        another; empty for one series.
+        The results of several series, of which this is the total, with their times one below the
+        other; empty for one series.
     """
 
     estimate: Array | None
@@ -117,9 +117,9 @@ class SmoothingResult(SeriesResult):
         """Make the result of independent chains from their estimates (n_chains, p) and paths.
 
         `n_starts` is the number of filters that were run until one survived in each of R chains.
-        The mean of the survivors' likelihoods then is multiplied by (R - 1) / (n_starts - 1),
-        Haldane's unbiased estimate of the probability to survive. `identity` says that
-        E[Zhat estimate] = Z times what is estimated, in each chain.
+        The mean of the survivors' likelihoods is then multiplied by (R - 1) / (n_starts - 1),
+        Haldane's unbiased estimate of the survival probability. `identity` means that E[Zhat
+        estimate] = Z times the expectation, in each chain.
         """
         stacked = estimate = error = bias_bound = None
         if paths is not None:
@@ -160,9 +160,9 @@ class SmoothingResult(SeriesResult):
     def confidence_interval(
         self, level: float = 0.95, *, include_bias: bool = False
     ) -> tuple[Array, Array]:
-        """Student intervals from the spread of the chains, component by component.
+        """Student t intervals from the spread of the chains, component by component.
 
-        Unless `include_bias` is set they have no part for a bias that all chains share, see
+        Unless `include_bias` is set they do not account for a bias that all chains share, see
         `burn_in` of `ppg`.
 
         Parameters
@@ -170,8 +170,8 @@ class SmoothingResult(SeriesResult):
         level : float, optional
             Coverage of each interval, between 0 and 1.
         include_bias : bool, optional
-            Add `bias_bound` on both sides. It is large where the log-likelihoods of the chains
-            have a standard deviation above 1, and says nothing beyond 2.
+            Add `bias_bound` on both sides. It is large if the log-likelihoods of the chains have a
+            standard deviation above 1, and uninformative above 2.
 
         Returns
         -------
@@ -180,7 +180,7 @@ class SmoothingResult(SeriesResult):
         Raises
         ------
         ValueError
-            If there is one chain only, or no functional, or no bound on the bias.
+            If there is only one chain, or no functional, or no bound on the bias.
         """
         include_bias = as_flag(include_bias, "include_bias")
         if self.estimate is None:
@@ -191,7 +191,7 @@ class SmoothingResult(SeriesResult):
         if not include_bias:
             return low, high
         if self.bias_bound is None:
-            raise ValueError("include_bias=True needs a result of paris or ffbs, got one without")
+            raise ValueError("include_bias=True needs a bias_bound, as of paris or ffbs, got None")
         return low - self.bias_bound, high + self.bias_bound
 
     @property
@@ -218,11 +218,11 @@ class SmoothingResult(SeriesResult):
 
     @property
     def suggested_burn_in(self) -> int | None:
-        """Sweeps after which 95 % of the start is forgotten at the slowest time.
+        """Number of sweeps after which 95 % of the start is forgotten at the slowest time.
 
-        log(0.05) / log(1 - u) with u the smallest update rate: a rule of thumb, since the bias at
-        a time falls about as fast as the path there is renewed. A rate that was observed as zero
-        counts as half a renewal among all sweeps.
+        log(0.05) / log(1 - u) with u the smallest update rate: a rule of thumb, since the bias at a
+        time falls about as fast as the path there is renewed. An observed rate of zero counts as
+        half a renewal among all sweeps.
         """
         if self.update_rate is None:
             return None
@@ -257,12 +257,12 @@ class SmoothingResult(SeriesResult):
         return np.quantile(self._paths(), as_quantile_levels(q), axis=(0, 1))
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the smoothed means of the states with bands of 90 % (needs matplotlib).
+        """Plot the smoothed means of the states with 90 % bands (needs matplotlib).
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------
@@ -298,29 +298,29 @@ def bound_on_bias(per_chain: Array, logs: Array) -> Array:
 
 
 def warn_if_degenerate(ess: list[Array], problem: SmoothingProblem) -> None:
-    """Warn if the effective sample size of a chain (T,) falls so low that the bias may be large."""
+    """Warn if the effective sample size of a chain (T,) is so low that the bias may be large."""
     least = np.min(ess, axis=0)  # (T,), over the chains
     t = int(least.argmin())
     if least[t] < _LEAST_ESS:
         suggested = math.ceil(2 * _LEAST_ESS * problem.n_particles / least[t])  # ESS grows like N
         warn_caller(
             f"the effective sample size falls to {least[t]:.1f} at t = {t}: the bias, which the "
-            "standard error does not show, may be larger than it. Use a proposal that looks at "
+            "standard error does not show, may exceed it. Use a proposal that depends on "
             f"the observation, or more particles (n_particles={suggested} or more), or ppg. A "
-            "functional of times far from it may be right all the same",
+            "functional of distant times may still be accurate",
             BiasWarning,
         )
 
 
 def warn_if_short(result: SmoothingResult) -> None:
-    """Warn if the diagnostics of a `ppg` result say that the burn-in is too short."""
+    """Warn if the diagnostics of a `ppg` result indicate that the burn-in is too short."""
     suggested, burn_in = result.suggested_burn_in, result.burn_in or 0
     if suggested is not None and suggested > burn_in and result.update_rate is not None:
         slowest = int(result.update_rate.argmin())
         warn_caller(
             f"burn_in = {burn_in} is below the suggested {suggested}: at t = {slowest} a sweep "
             f"renews the path with rate {result.update_rate[slowest]:.2f}. Use more particles, a "
-            "proposal that looks at the observation, or a longer burn-in",
+            "proposal that depends on the observation, or a longer burn-in",
             BurnInWarning,
         )
         return

@@ -26,7 +26,7 @@ from randla.smoothing._particles.records import (
     SweepResults,
 )
 
-#: Unconditional starts that a chain tries: one in which a share of 5 % survives fails by chance
+#: Unconditional starts that a chain tries: one with survival probability 5 % fails by chance
 #: with probability 0.006.
 _MOST_STARTS = 100
 
@@ -35,7 +35,7 @@ class GibbsChain(ParticleRun):
     """Work space and state of one chain of sweeps.
 
     The chain starts with an unconditional sweep; each further sweep is conditional on the path
-    that the one before drew. Without `trace` no path is drawn and the memory is O(N).
+    drawn by the previous one. Without `trace` no path is drawn and the memory is O(N).
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class GibbsChain(ParticleRun):
         self.rng = new_stream(key, chain)
         self.path = np.empty((n_times, *self.state_shape))
         self.traced_indices = np.empty((rows if trace else 1, n), np.int32)
-        draws = np.empty((problem.n_backward or 1, n), np.int32)  # one for the path at least
+        draws = np.empty((problem.n_backward or 1, n), np.int32)  # at least one for the path
         self.backward = BackwardDraws(draws, np.empty((3, n)), problem.limit)
         at_once = problem.n_backward is None and not functional._costly
         self.sums = Sums(
@@ -106,8 +106,8 @@ def surviving_start(
 ) -> Generator[int, None, int]:
     """Run ``draw()``, the unconditional start of a chain, until particles survive it.
 
-    Each attempt has a stream of its own, which follows from the start of the first one and not
-    from where that stopped: pieces of work are cut by the clock. Returns the number of attempts.
+    Each attempt has its own stream, derived from the start of the first one and not from where that
+    stopped: pieces of work are cut by the clock. Returns the number of attempts.
     """
     key = chain.rng[0]  # the first word of the stream, before it is drawn from
     for attempt in range(1, _MOST_STARTS + 1):

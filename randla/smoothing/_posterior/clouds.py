@@ -19,25 +19,25 @@ from randla.smoothing._posterior.moves import Point
 from randla.smoothing._posterior.priors import Prior
 from randla.smoothing._posterior.tuning import Pilot, Schedule
 
-N_LOOK = 100  # particles of the first look at the variance of log Zhat
+N_LOOK = 100  # particles of the first estimate of the variance of log Zhat
 LEAST = 40  # particles of a cloud
 _N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 30, 9.0, 6400
-_N_POINTS, _N_FILTERS_AT_POINT = 10, 10  # where the variance is compared with that at the centre
-_VARIANCES = 1e-6, 50.0  # what can be told from so few
-_FEWEST, _MOST = -1.0, 3.0  # doublings of the particles away from the centre
-#: Standard deviations of log Zhat that are aimed at, and the most particles, by method.
+_N_POINTS, _N_FILTERS_AT_POINT = 10, 10  # where the variance is compared with that at the center
+_VARIANCES = 1e-6, 50.0  # limit of what so few can show
+_FEWEST, _MOST = -1.0, 3.0  # doublings of the particles away from the center
+#: Target standard deviations of log Zhat, and the maximum number of particles, by method.
 _AIM = {"particle": (1.5, 5000), "pmmh": (1.0, 20000)}
 
 
 class Size(NamedTuple):
     """Particles as a function of the parameters, such that log Zhat is equally noisy everywhere.
 
-    Where a posterior reaches to precise observations, a number that fits its centre gives chains
-    that hardly get there and then stick. A fixed function leaves the posterior as it is: the
-    target has a cloud of N(theta) particles at theta.
+    If a posterior extends to precise observations, a number suited to its center gives chains that
+    rarely get there and then stick. A fixed function does not change the posterior: the target has
+    a cloud of N(theta) particles at theta.
     """
 
-    n: int  # at the centre
+    n: int  # at the center
     mean: Array  # (m,)
     doublings: Array  # (m,), log2 N for each unit of z
     most: int
@@ -55,10 +55,10 @@ def constant(n: int, z: Array) -> Size:
 
 
 class ParticleProblem(NamedTuple):
-    """What all chains share. Picklable."""
+    """The common data of all chains. Picklable."""
 
     prior: Prior
-    series: list[SmoothingProblem]  # independent ones, mostly one
+    series: list[SmoothingProblem]  # independent ones, usually one
     schedule: Schedule
     method: str  # "particle" or "pmmh"; "auto" until the pilot has chosen
     n_particles: int | None  # of collapsed and marginal moves; None: by the rules
@@ -77,7 +77,7 @@ class ParticleProblem(NamedTuple):
         return sum(len(one.y) for one in self.series)
 
     def arguments(self, theta: Array) -> Array:
-        """What the functions of the model are handed as `theta`."""
+        """The `theta` of the functions of the model."""
         return self.prior.model._at(read_only(theta))._arguments
 
 
@@ -108,11 +108,11 @@ class Smoother:
         return sum(part.filter.log_likelihood() for part in self.parts)
 
     def changed(self) -> NDArray[np.int64]:
-        """Sweeps in which the paths were left at each time, one series after another."""
+        """Sweeps in which the paths changed at each time, one series after another."""
         return np.concatenate([part.changed for part in self.parts])
 
     def start_counting(self) -> None:
-        """Forget these."""
+        """Reset these counts."""
         for part in self.parts:
             part.changed[:] = 0
 
@@ -135,7 +135,7 @@ class Clouds:
             if space is not taken:
                 return space
         space = Smoother(self.problem, self.size.at(z), self.stream)
-        if self.problem.method == "pmmh":  # any scheme will do, and this one adds the least noise
+        if self.problem.method == "pmmh":  # any scheme is valid, and this one adds the least noise
             for part in space.parts:
                 part.filter.resample_by(resample.SYSTEMATIC, 0.5)
         spaces.append(space)
@@ -148,7 +148,7 @@ class Clouds:
         return self.present.log_likelihood()
 
     def fresh(self, point: Point) -> Generator[int, None, float]:
-        """Run a filter at another point, beside the present cloud; returns log Zhat."""
+        """Run a filter at another point, next to the present cloud; returns log Zhat."""
         if point.log_prior == -math.inf:
             return -math.inf
         self.other = self._space(point.z, self.present)
@@ -177,14 +177,14 @@ class Clouds:
 def choose(problem: ParticleProblem, stream: Any, line: Array) -> Generator[int, None, Size | None]:
     """Particles of collapsed or marginal moves along a stretch of a chain (n, m).
 
-    None: collapsed moves are too dear.
+    None: collapsed moves are too expensive.
     """
-    centre = line.mean(axis=0)
+    center = line.mean(axis=0)
     if problem.n_particles is not None:
-        return constant(problem.n_particles, centre)
-    point, n = Point(problem.prior, centre), N_LOOK
+        return constant(problem.n_particles, center)
+    point, n = Point(problem.prior, center), N_LOOK
     while True:
-        clouds = Clouds(problem, constant(n, centre), stream)
+        clouds = Clouds(problem, constant(n, center), stream)
         spread = yield from clouds.variance(point, _N_FILTERS)
         if spread <= _WORST_VARIANCE or n >= _MOST_TO_LOOK:
             break
@@ -195,15 +195,15 @@ def choose(problem: ParticleProblem, stream: Any, line: Array) -> Generator[int,
         return None
     chosen = int(min(max(wanted, LEAST), most))
     if spread > _WORST_VARIANCE:
-        return constant(chosen, centre)
+        return constant(chosen, center)
     # The variance goes like 1 / N; its logarithm is taken as linear in z (in units of the spread
     # of z, with a penalty of one such unit).
     points = line[:: -(-len(line) // _N_POINTS)]
     sd = line.std(axis=0) + 1e-300
-    units, logs = (points - centre) / sd, []
+    units, logs = (points - center) / sd, []
     for z in points:
         there = yield from clouds.variance(Point(problem.prior, z), _N_FILTERS_AT_POINT)
         logs.append(math.log(min(max(there, _VARIANCES[0]), _VARIANCES[1])))
     gains = np.array(logs) - math.log(max(spread, _VARIANCES[0]))
     slope = np.linalg.solve(units.T @ units + np.eye(len(sd)), units.T @ gains)
-    return Size(chosen, centre, slope / sd / math.log(2.0), most)
+    return Size(chosen, center, slope / sd / math.log(2.0), most)

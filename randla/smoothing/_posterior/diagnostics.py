@@ -1,4 +1,4 @@
-"""What Markov chains say about themselves: R-hat, effective sample sizes, Monte Carlo errors.
+"""Diagnostics of Markov chains: R-hat, effective sample sizes, Monte Carlo errors.
 
 Draws are arrays (n_chains, n_draws, ...); every function gives one number for each of the other
 axes. Ranks are taken over all chains, and each chain is cut into two halves, so that a drift is a
@@ -20,13 +20,13 @@ from scipy.special import betaincinv, ndtri
 from randla._typing import Array
 from randla._validation import as_quantile_levels
 
-#: Half-chains shorter than this have no autocovariances to speak of.
+#: Half-chains shorter than this have no meaningful autocovariances.
 LEAST_DRAWS = 4
 _ONE_SD = (0.1586553, 0.8413447)  # probabilities of a normal law at one standard deviation
 
 
 def _of_enough(function: Callable[..., Array]) -> Callable[..., Array]:
-    """NaN where the half-chains are too short."""
+    """NaN if the half-chains are too short."""
 
     @wraps(function)
     def checked(draws: Array, *arguments: float) -> Array:
@@ -39,20 +39,20 @@ def _of_enough(function: Callable[..., Array]) -> Callable[..., Array]:
 
 @_of_enough
 def r_hat(draws: Array) -> Array:
-    """Rank-normalised split R-hat, or that of the folded draws where it is larger."""
+    """Rank-normalized split R-hat, or that of the folded draws if it is larger."""
     halves = _split(_columns(draws))
-    folded = np.abs(halves - np.median(halves, axis=(0, 1)))  # sees scales that differ
+    folded = np.abs(halves - np.median(halves, axis=(0, 1)))  # detects scales that differ
     return _shaped(np.maximum(_r_hat(_ranked(halves)), _r_hat(_ranked(folded))), draws)
 
 
 @_of_enough
 def ess_bulk(draws: Array) -> Array:
-    """Effective sample size of the rank-normalised draws."""
+    """Effective sample size of the rank-normalized draws."""
     return _shaped(_ess(_ranked(_split(_columns(draws)))), draws)
 
 
 def ess_tail(draws: Array) -> Array:
-    """The smaller one of the effective sample sizes of the quantiles 0.05 and 0.95."""
+    """The smaller of the effective sample sizes of the quantiles 0.05 and 0.95."""
     return np.minimum(*(ess_quantile(draws, p) for p in (0.05, 0.95)))
 
 
@@ -64,7 +64,7 @@ def ess_mean(draws: Array) -> Array:
 
 @_of_enough
 def ess_quantile(draws: Array, probability: float) -> Array:
-    """Effective sample size of a quantile: that of the share of the draws below it."""
+    """Effective sample size of a quantile: that of the fraction of the draws below it."""
     columns = _columns(draws)
     below = columns <= np.quantile(columns, probability, axis=(0, 1))
     return _shaped(_ess(_split(below.astype(float))), draws)
@@ -111,7 +111,7 @@ def _shaped(numbers: Array, draws: Array) -> Array:
 
 
 def _split(columns: Array) -> Array:
-    """Each chain as two, its first half and its last; the one in the middle is left out."""
+    """Each chain as two, its first half and its last; a middle draw is left out."""
     half = columns.shape[1] // 2
     return np.concatenate([columns[:, :half], columns[:, columns.shape[1] - half :]])
 
@@ -139,9 +139,9 @@ def _r_hat(chains: Array) -> Array:
 def _ess(chains: Array) -> Array:
     """Effective sample sizes (m,) by Geyer's initial monotone sequence over all chains."""
     n_chains, n, m = chains.shape
-    centred = chains - chains.mean(axis=1, keepdims=True)
+    centered = chains - chains.mean(axis=1, keepdims=True)
     size = fft.next_fast_len(2 * n, real=True)  # padded: no wrap
-    power = np.abs(fft.rfft(centred, size, axis=1)) ** 2
+    power = np.abs(fft.rfft(centered, size, axis=1)) ** 2
     autocovariance = fft.irfft(power, size, axis=1)[:, :n].mean(axis=0) / n  # (n, m)
     between = chains.mean(axis=1).var(axis=0, ddof=1)  # there are two half-chains at least
     within = autocovariance[0] * n / (n - 1)

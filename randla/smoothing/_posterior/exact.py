@@ -19,13 +19,13 @@ from randla.smoothing._posterior.priors import Prior
 from randla.smoothing._posterior.tuning import Chain, Pilot, Schedule, learned, run
 
 _PILOT_STEPS = 1000
-_STEPS = 3  # of the walk in an iteration, beside one proposal that does not look where it stands
+_STEPS = 3  # of the walk in an iteration, in addition to one independent proposal
 _ACCEPTED = 0.3
 _MOST_STARTS = 100
 
 
 class ExactProblem(NamedTuple):
-    """What all chains share. Picklable."""
+    """The common data of all chains. Picklable."""
 
     prior: Prior
     rows: list[Any]  # of each series
@@ -33,14 +33,14 @@ class ExactProblem(NamedTuple):
     pilot: Pilot | None = None
 
     def log_likelihood(self, theta: Array) -> float:
-        """Exact log-likelihood, -inf where the parameters or the observations are impossible."""
+        """Exact log-likelihood, -inf if the parameters or the observations are impossible."""
         try:
             return self.strict(theta)
         except ValueError:
             return -math.inf
 
     def strict(self, theta: Array) -> float:
-        """The same, but impossible ones are an error."""
+        """The same, but with an error for impossible ones."""
         model = self.prior.model._at(read_only(theta))
         return sum(likelihood_of(model, rows) for rows in self.rows)
 
@@ -58,14 +58,14 @@ def rows_of(model: Any, y: Any) -> Any:
 
 
 def likelihood_of(model: Any, rows: Any) -> float:
-    """Exact log-likelihood, or ValueError where the observations are impossible."""
+    """Exact log-likelihood, or ValueError if the observations are impossible."""
     if isinstance(model, LinearGaussian):
         return log_likelihood(model, rows)
     return HMMSmootherResult.of(rows, model._tables).log_likelihood
 
 
 def pilot(problem: ExactProblem, rng: np.random.Generator) -> Generator[int, None, Pilot]:
-    """Walk from the model's own parameters, and see where that leads and how far it swings."""
+    """Walk from the model's own parameters, and record the end and the spread."""
     prior = problem.prior
     point, walk = Point(prior, prior.start), Walk(np.diag(prior.spread() ** 2), _ACCEPTED)
     value, line = problem.strict(point.theta), np.empty((_PILOT_STEPS, prior.size))
@@ -91,7 +91,7 @@ class ExactChain:
         self.walk, self.independent = Walk(first.shape, _ACCEPTED), Independent(*first)
         self.point = Point(prior, prior.start)
         self.value = -math.inf
-        for attempt in range(_MOST_STARTS + 1):  # more scattered than the law itself
+        for attempt in range(_MOST_STARTS + 1):  # more scattered than the posterior itself
             z = (
                 prior.start
                 if attempt == _MOST_STARTS
@@ -137,7 +137,7 @@ class ExactChain:
         return iter(())
 
     def _jump(self) -> None:
-        """One Metropolis-Hastings step with a proposal that does not look where the chain is."""
+        """One Metropolis-Hastings step with a proposal independent of the current point."""
         here = self.point
         z, log_ratio = self.independent.propose(here.z, self.rng)
         there = Point(self.prior, z)
@@ -171,7 +171,7 @@ def path_given_all(model: Any, y: Any, rng: np.random.Generator) -> Array:
 
     Linear Gaussian: a path x+ is drawn with its observations y+, and x+ + E[x | y] - E[x | y+]
     has the law of x given y (Durbin and Koopman, Biometrika 89 (2002), 603-616); what is diffuse
-    in x+ may start anywhere, as E[x | y+] moves along with it. Else forward through the smoothed
+    in x+ may start anywhere, as E[x | y+] moves along. Otherwise forward through the smoothed
     probabilities of pairs.
     """
     if isinstance(model, DiscreteHMM):

@@ -44,7 +44,7 @@ def draw_futures(result: Any, n: int, inputs: ArrayLike | None, rng: Any) -> "Fo
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ForecastResult(Result):
-    """Futures of a series, parameters and states being as uncertain as the posterior has them.
+    """Future paths of a series, with the posterior uncertainty of parameters and states.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class ForecastResult(Result):
         return diagnostics.mcse_mean(self.observations)
 
     def quantile(self, q: ArrayLike) -> Array:
-        """Quantiles of the observations: the ends of an interval that holds a future value.
+        """Quantiles of the observations: the ends of an interval that contains a future value.
 
         Parameters
         ----------
@@ -97,12 +97,12 @@ class ForecastResult(Result):
         return quantile_errors(self.observations, q)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the means with bands of 90 % (needs matplotlib).
+        """Plot the means with 90 % bands (needs matplotlib).
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------

@@ -8,12 +8,12 @@ import numpy as np
 from randla._typing import Array
 from randla.smoothing._posterior.priors import Prior
 
-#: Degrees of freedom of the proposals that do not look at where the chain stands.
+#: Degrees of freedom of the independent proposals.
 _DF = 5.0
 
 
 class Walk:
-    """Proposals z + scale * N(0, S), whose scale is led to a share of accepted ones."""
+    """Proposals z + scale * N(0, S), whose scale is tuned to an acceptance rate."""
 
     def __init__(self, shape: Array, target: float) -> None:
         self.target, self.n_adapted = target, 0
@@ -44,17 +44,17 @@ class Walk:
 
 
 class Independent:
-    """Student proposals around a centre, which do not look at where the chain stands.
+    """Independent Student t proposals around a center.
 
-    The posterior of few parameters is near enough to normal on the line that most of them are
-    good; a walk beside them goes where they are not.
+    The posterior of few parameters is close enough to normal on the line that most of these
+    proposals are good; a random walk covers the rest.
     """
 
     def __init__(self, mean: Array, shape: Array) -> None:
         self.learn(mean, shape)
 
     def learn(self, mean: Array, shape: Array) -> None:
-        """Take over a new centre and shape."""
+        """Take over a new center and shape."""
         self.mean, self.root = mean, np.linalg.cholesky(shape)
 
     def propose(self, z: Array, rng: np.random.Generator) -> tuple[Array, float]:
@@ -75,7 +75,7 @@ Laws = tuple[Walk | Independent, ...]
 
 
 class Point:
-    """Where a chain stands: z, theta, and log of prior times volume."""
+    """The position of a chain: z, theta, and log of prior times volume."""
 
     def __init__(self, prior: Prior, z: Array) -> None:
         self.z = z

@@ -1,24 +1,24 @@
 """Chains on parameters and path together: particle Gibbs, with moves that renew both at once.
 
-Three moves, each of which leaves p(theta, x | y) as it is (Andrieu, Doucet and Holenstein, J. R.
+Three moves, each of which leaves p(theta, x | y) invariant (Andrieu, Doucet and Holenstein, J. R.
 Statist. Soc. B 72 (2010), 269-342; Mendes, Scharth and Kohn, "Markov interacting importance
 samplers", arXiv:1502.07039, for the two together):
 
 sweep
     (a) a filter conditional on the path x, (c) a new path drawn backward through its cloud, (d)
     steps of a random walk of theta given the path. Cheap and good for any length of the series,
-    but slow where theta and x depend on one another.
+    but slow if theta and x depend on each other.
 collapsed
     (a) a filter conditional on x, with the likelihood Zhat of *this* cloud, (b) proposals of theta,
     each with a fresh filter, accepted by the ratio of prior times Zhat, which replace theta and
-    cloud, (c) a new path. Blind to that dependence, but the particles must grow with the series.
+    cloud, (c) a new path. Insensitive to that dependence, but N must grow with the series.
 marginal
     (b) alone, by kept values of Zhat (PMMH). Needs no density of the transition.
 
 On the extended target prior(theta) Zhat(cloud) psi(cloud) the cloud of (a) has the law psi of a
-multinomial filter with one path added: so in a collapsed move all filters are multinomial, and
-Zhat of a *fresh* filter in place of (a) would be another target. A marginal move may resample as
-it likes.
+multinomial filter with one path added: so in a collapsed move all filters are multinomial, and Zhat
+of a *fresh* filter instead of (a) would define another target. A marginal move may use any
+resampling.
 """
 
 import math
@@ -53,11 +53,11 @@ _MOST_STARTS = 20
 _MOST_SWEEPS = 4  # of an iteration
 _SWEEP = 2 * N_SWEEP + N_STEPS  # particles moved at each time in a sweep
 _WORTH = 0.04  # independent draws that a marginal proposal is worth, as measured
-_DEAR = 1.5e6  # particles times steps of a collapsed move, some 25 ms
+_DEAR = 1.5e6  # particles times steps of a collapsed move, about 25 ms
 
 
 class ParticleState:
-    """Work space of a chain of any of the moves, and where it stands."""
+    """Work space of a chain with any of the moves, and its position."""
 
     def __init__(self, problem: ParticleProblem, key: int, c: int) -> None:
         self.problem, self.prior = problem, problem.prior
@@ -104,7 +104,7 @@ class ParticleState:
             walk.adapt(accepted / N_STEPS)
 
     def _given_path(self, theta: Array) -> float:
-        """Log density of path and observations; -inf where it is no number."""
+        """Log density of path and observations; -inf if it is not a number."""
         try:
             arguments = self.problem.arguments(theta)
         except ValueError:  # no such model
@@ -140,9 +140,9 @@ class ParticleState:
 def pilot(
     problem: ParticleProblem, key: int, c: int
 ) -> Generator[int, None, tuple[Pilot, str, Size | None]]:
-    """Walk from the model's own parameters: where that leads, how far it swings, and with what.
+    """Walk from the model's own parameters: where it leads, its spread, and the method.
 
-    By sweeps where the model has its densities, else by marginal moves. Returns the method and the
+    By sweeps if the model has its densities, else by marginal moves. Returns the method and the
     particles, too.
     """
     state = ParticleState(problem, key, c)
@@ -177,21 +177,21 @@ def pilot(
 
 
 def _most_marginal(line: Array) -> float:
-    """Particles up to which marginal moves beat the sweeps of a mixture, as they were in a pilot.
+    """Particles up to which marginal moves beat the sweeps of a mixture, judged by a pilot.
 
-    Of n sweeps worth e independent draws, each is worth e/n at the price of `_SWEEP` particles at
-    all times; the mixture has at least half of its time for them. A marginal proposal, a filter of
-    N particles, is worth some `_WORTH`, with Zhat as noisy as it is made; and so is one of the
-    mixture's own, with M particles. As e is known to a factor of 3 only, the mixture counts as the
+    Of n sweeps worth e independent draws, each is worth e/n at the cost of `_SWEEP` particles at
+    all times; the mixture spends at least half of its time on them. A marginal proposal, a filter
+    of N particles, is worth about `_WORTH`, with Zhat as noisy as intended; and so is one of the
+    mixture's own, with M particles. As e is known only to a factor of 3, the mixture counts as the
     geometric mean of both: its moves are worth less than the marginal ones if N^2 is at most M
-    times what is returned.
+    times the result.
     """
     e = float(np.min(ess_mean(line[None])))
     return _WORTH * 2.0 * _SWEEP * len(line) / e
 
 
 class MixtureChain(ParticleState):
-    """Sweeps, and every so often a collapsed move."""
+    """Sweeps, and at regular intervals a collapsed move."""
 
     def __init__(self, problem: ParticleProblem, key: int, c: int) -> None:
         super().__init__(problem, key, c)
@@ -211,8 +211,8 @@ class MixtureChain(ParticleState):
     def _rhythm(self, n: int) -> tuple[int, int]:
         """Iterations for each collapsed move of n particles, and sweeps of an iteration.
 
-        Collapsed moves may take nearly all of the time while they are cheap, and half of it where
-        they are dear: in long series, where the posterior is near to normal and sweeps go far.
+        Collapsed moves may take nearly all of the time while they are cheap, and half of it if they
+        are expensive: in long series, where the posterior is near to normal and sweeps move far.
         """
         steps = (N_PROPOSALS + 2) * n
         share = min((steps * self.problem.n_times / _DEAR) ** 2, 1.0)
@@ -255,7 +255,7 @@ class MixtureChain(ParticleState):
 
 
 class MarginalChain(ParticleState):
-    """Particle marginal Metropolis-Hastings; Zhat of what was accepted last is kept."""
+    """Particle marginal Metropolis-Hastings; Zhat of the last accepted point is kept."""
 
     def __init__(self, problem: ParticleProblem, key: int, c: int) -> None:
         super().__init__(problem, key, c)
@@ -290,7 +290,7 @@ class MarginalChain(ParticleState):
         self.size = (yield from choose(self.problem, self.stream, line)) or before
         try:
             yield from self.start()
-        except WeightError:  # all goes on as before
+        except WeightError:  # all continues as before
             self.size = before
 
     def start_counting(self) -> None:
@@ -317,7 +317,7 @@ def particle_chain(problem: ParticleProblem, key: int, c: int) -> Generator[int,
         try:
             yield from sampler.start()
             break
-        except ValueError:  # of other parameters it may not be so
+        except ValueError:  # for other parameters it may not be
             if attempt == _MOST_STARTS - 1:
                 raise
     kept = yield from run(sampler, problem.schedule, problem.prior.free, first.shape)

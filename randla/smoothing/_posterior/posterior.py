@@ -31,7 +31,7 @@ from randla.smoothing._posterior.tuning import Chain, Schedule
 
 Method = Literal["auto", "exact", "particle", "pmmh"]
 _PILOT, _PATHS = 1 << 40, 1 << 41  # their streams, beyond those of any chain
-#: Numbers in the paths that are kept, 64 MB.
+#: Numbers in the stored paths, 64 MB.
 _PATH_NUMBERS = 1 << 23
 _EXACT_PATHS, _EXACT_NUMBERS = 100, 1 << 21  # paths of each chain, numbers in all of them
 
@@ -56,51 +56,52 @@ def posterior(
     .. math::
         p(\theta \mid y) \propto p(\theta) \, p_\theta(y),
 
-    by Markov chains on the unconstrained scale of the parameters. Where the likelihood is known
-    ("exact") each iteration makes Metropolis steps on it. Else ("particle") the chains move
+    by Markov chains on the unconstrained scale of the parameters. If the likelihood is known
+    ("exact") each iteration makes Metropolis steps on it. Otherwise ("particle") the chains move
     parameters and path together: sweeps of particle Gibbs [1]_ (a filter conditional on the path, a
     new path backward through it, ten steps of a random walk of the parameters given the path), and
-    now and then a collapsed move that renews both at once: proposals of the parameters, each with a
-    fresh filter, are compared by the estimated likelihoods of the clouds [2]_. Either leaves the
-    posterior as it is, for any number of particles. Sweeps alone are slow where path and parameters
-    depend on one another, collapsed moves alone where the series is long.
+    at intervals a collapsed move that renews both at once: proposals of the parameters, each with a
+    fresh filter, are compared by the estimated likelihoods of the clouds [2]_. Both leave the
+    posterior invariant, for any number of particles. Sweeps alone are slow if path and parameters
+    depend on each other, collapsed moves alone if the series is long.
 
     Parameters
     ----------
     model : StateSpaceModel
-        The model; the chains begin with a walk from its parameters.
+        The model; the chains begin with a random walk from its parameters.
     y : (T,) or (T, k) array_like
-        Observations, NaN where missing; or a list of arrays, several independent series (then
-        without paths and forecasts).
+        Observations, NaN if missing; or a list of arrays, several independent series (then without
+        paths and forecasts).
     prior : dict or function
-        From names of parameters to frozen laws of `scipy.stats`, as in
-        ``{"sigma": scipy.stats.halfnorm(scale=1)}``; anything with a method `logpdf` will do. What
-        is not named stays fixed. The name of an argument with several entries stands for each of
-        them, or for all together with a law of vectors or matrices: `invwishart` for a covariance,
-        `dirichlet` for each row of probabilities (or for one: ``"transition_matrix[0]"``). Or a
-        function of `theta`, all parameters (p,), that gives a log density: then all are free, and
-        of ready models those that `maximum_likelihood` frees by default. There is no default: flat
-        laws of scales often have no posterior.
+        Dict from names of parameters to frozen distributions of `scipy.stats`, as in
+        ``{"sigma": scipy.stats.halfnorm(scale=1)}``; any object with a method `logpdf` is accepted.
+        Parameters that are not named stay fixed. The name of an argument with several entries means
+        each of them, or all together with a distribution of vectors or matrices: `invwishart` for a
+        covariance, `dirichlet` for each row of probabilities (or for one:
+        ``"transition_matrix[0]"``). Or a function of `theta`, all parameters (p,), that returns a
+        log density: then all are free, and of ready models those that `maximum_likelihood` frees by
+        default. There is no default: flat priors of scales often have no posterior.
     method : {"auto", "exact", "particle", "pmmh"}, optional
-        "pmmh" are collapsed moves alone, with likelihoods that are kept until the next one is
-        accepted. "auto" is "exact" for a `LinearGaussian` or `DiscreteHMM`, "pmmh" for a model
-        without `log_transition` or `log_initial`, and else "particle" or "pmmh", whichever promises
-        more effective draws for its particles ("particle" if `n_particles` is given).
+        "pmmh" consists of collapsed moves alone, with likelihoods that are kept until the next
+        acceptance. "auto" is "exact" for a `LinearGaussian` or `DiscreteHMM`, "pmmh" for a model
+        without `log_transition` or `log_initial`, and otherwise "particle" or "pmmh", whichever is
+        predicted to give more effective draws for its particles ("particle" if `n_particles` is
+        given).
     n_iterations : int, optional
-        Of each chain, with the burn-in.
+        Number of iterations of each chain, including the burn-in.
     burn_in : int, optional
-        Iterations left out, in which the chains learn the shape and scale of their proposals. Half
-        of them by default.
+        Discarded iterations, in which the chains learn the shape and scale of their proposals. Half
+        of the iterations by default.
     n_particles : int or "auto", optional
-        Particles of collapsed moves. "auto" looks at the spread of the estimated log-likelihood,
-        aims at a standard deviation of 1.5 (1 for "pmmh") wherever the parameters are, and does
-        without collapsed moves where that would take more than 5000. Sweeps have 20.
+        Particles of collapsed moves. "auto" estimates the spread of the log-likelihood estimates,
+        aims at a standard deviation of 1.5 (1 for "pmmh") for all parameters, and skips collapsed
+        moves if that would take more than 5000 particles. Sweeps have 20.
     n_chains : int, optional
         Independent chains.
     inputs : (T,) or (T, m) array_like, optional
         Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     executor : concurrent.futures.Executor, optional
-        Runs the chains, one task each; by default threads do.
+        Runs the chains, one task each; the default is threads.
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
@@ -122,9 +123,9 @@ def posterior(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, a law is not frozen, discrete or reaches beyond the
-        range of its parameter, the prior is not finite at the parameters of the model, or the
-        model lacks a function that `method` needs.
+        If an argument is not as described, a prior distribution is not frozen, is discrete or
+        extends beyond the range of its parameter, the prior is not finite at the parameters of the
+        model, or the model lacks a function that `method` needs.
 
     See Also
     --------
@@ -133,19 +134,19 @@ def posterior(
 
     Notes
     -----
-    A walk from the model's parameters, shared by all chains, finds the centre and the shape of the
-    posterior; the chains then start from a wider law around it. Shape, scales and (once, at half of
-    the burn-in) particles are learned in the burn-in and then stay, by counted iterations and never
-    by the clock. The particles are a function of the parameters: more where observations are more
-    precise, at which a filter of as many as fit the centre would stick. Where "auto" has to choose,
-    the autocorrelation of the sweeps of the first walk, and the particles that collapsed moves
-    alone would need, tell which is cheaper: mostly the latter in stochastic volatility and short
-    series of counts, the mixture in long linear ones. In a mixture, collapsed moves take nearly all
-    of the time while they are cheap, and half of it in long series, where an iteration has up to
-    four sweeps.
+    A random walk from the model's parameters, shared by all chains, finds the center and the shape
+    of the posterior; the chains then start from a wider law around it. Shape, scales and (once, at
+    half of the burn-in) the number of particles are learned in the burn-in and then fixed, by
+    counted iterations and never by the clock. The number of particles is a function of the
+    parameters: larger where observations are more precise, where a filter with the number suited to
+    the center would stick. If "auto" has to choose, it uses the autocorrelation of the sweeps of
+    the first walk, and the particles that collapsed moves alone would need, to predict which is
+    cheaper: usually the latter in stochastic volatility and short series of counts, the mixture in
+    long linear ones. In a mixture, collapsed moves take nearly all of the time while they are
+    cheap, and half of it in long series, where an iteration has up to four sweeps.
 
-    Time O(n_chains n_iterations T (20 + N)) for N particles in collapsed moves, which are rarer the
-    larger N is; memory O(T N) for each chain, and at most 64 MB for the paths.
+    Time O(n_chains n_iterations T (20 + N)) for N particles in collapsed moves, which become rarer
+    as N grows; memory O(T N) for each chain, and at most 64 MB for the paths.
 
     References
     ----------
@@ -233,9 +234,9 @@ def _checked(result: PosteriorResult) -> PosteriorResult:
 
 
 def choose_method(model: StateSpaceModel, method: str, n_particles: int | None) -> str:
-    """What "auto" stands for, or an error if the model lacks what a method needs.
+    """The method that "auto" selects, or an error if the model lacks a function that it needs.
 
-    "auto" stays where the pilot is to choose between "particle" and "pmmh".
+    "auto" remains if the pilot is to choose between "particle" and "pmmh".
     """
     as_choice(method, "method", ("auto", "exact", "particle", "pmmh"))
     has_densities = model.log_transition is not None and model.log_initial is not None
@@ -283,7 +284,7 @@ def _result(prior: Prior, method: str, schedule: Schedule, chains: list[Chain]) 
 
 
 def _with_exact_paths(result: PosteriorResult, y: Any, rng: np.random.Generator) -> PosteriorResult:
-    """The result with 100 paths of each chain, if the series is short enough for that."""
+    """The result with 100 paths of each chain, if the series is short enough."""
     model, (n_chains, n_kept, _) = result.model, result.draws.shape
     values = as_rows(y, np.size(y) // len(np.asarray(y)))
     thin = max(1, -(-n_kept // _EXACT_PATHS))

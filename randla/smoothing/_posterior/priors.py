@@ -1,6 +1,6 @@
-"""Priors: laws of parameters by their names, and the density on the line that chains walk on.
+"""Priors: distributions of parameters by name, and the density on the line for the chains.
 
-A chain moves a vector z of unconstrained numbers, see `parametrisation`. Its target is the prior
+A chain moves a vector z of unconstrained numbers, see `parametrization`. Its target is the prior
 density of the parameters times the volume |d theta / d z| of the transform (times a likelihood):
 without that factor the chain would have another prior, 1 / theta for a positive parameter.
 """
@@ -14,9 +14,9 @@ import numpy as np
 
 from randla._typing import Array
 from randla._validation import read_only
-from randla.smoothing._likelihood.parametrisation import (
+from randla.smoothing._likelihood.parametrization import (
     Covariance,
-    Parametrisation,
+    Parametrization,
     Simplex,
     Single,
     single_supports,
@@ -25,7 +25,7 @@ from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import SUPPORTS
 
 _N_POINTS = 200  # midpoints of a law by which its spread on the line is judged
-#: Spread of a walk where the prior tells none.
+#: Spread of a walk if the prior does not determine one.
 DEFAULT_SPREAD = 0.3
 
 # The inverse of the usual transforms for one number, and the logarithm of its slope there.
@@ -51,7 +51,7 @@ def _point(kind: str, z: float) -> tuple[float, float]:
 
 
 class Prior:
-    """Free parameters with their prior density; `density` is what chains ask for."""
+    """Free parameters with their prior density; chains evaluate `density`."""
 
     def __init__(self, model: StateSpaceModel, prior: Any) -> None:
         self.model, self.prior = model, prior
@@ -60,24 +60,24 @@ class Prior:
         if isinstance(prior, Mapping):
             named = _named(model, prior)
             try:
-                parameters = Parametrisation(model, [n for names in named.values() for n in names])
+                parameters = Parametrization(model, [n for names in named.values() for n in names])
             except ValueError as error:  # parts of what is constrained together
                 message = str(error).replace("free must name", "prior must name", 1)
                 raise ValueError(message) from None
             for name, names in named.items():
                 self._add(parameters, name, prior[name], [model.names.index(n) for n in names])
         elif callable(prior) and not hasattr(prior, "logpdf"):
-            self.function, parameters = prior, Parametrisation(model, None)
+            self.function, parameters = prior, Parametrization(model, None)
         else:
             raise TypeError(
-                "prior must be a dict of parameter names and frozen laws of scipy.stats, or a "
+                "prior must be a dict of names and frozen distributions of scipy.stats, or a "
                 f"function of theta, got {type(prior).__name__}"
             )
         self.names, self.free, self.size = parameters.names, parameters.free, parameters.size
         if self.size == 0:
             raise ValueError(
                 "prior must name parameters that can move, got only probabilities of zero or one, "
-                "which stay so"
+                "which do not change"
             )
         self._singles, self._joint, first = [], [], 0
         for block in parameters.blocks:
@@ -102,7 +102,7 @@ class Prior:
     def __reduce__(self) -> tuple[Any, ...]:
         return Prior, (self.model, self.prior)
 
-    def _add(self, parameters: Parametrisation, name: str, law: Any, indices: list[int]) -> None:
+    def _add(self, parameters: Parametrization, name: str, law: Any, indices: list[int]) -> None:
         """Enter a law, for each parameter that it is named for or for all of them together."""
         _require_law(name, law)
         at = parameters.start[indices[0]]  # a vector's law would broadcast
@@ -134,11 +134,11 @@ class Prior:
             ) from error
 
     def theta(self, z: Array) -> Array:
-        """All parameters (p,) of the model at z; what is not free stays as it was."""
+        """All parameters (p,) of the model at z; fixed parameters do not change."""
         return self.density(z)[0]
 
     def density(self, z: Array) -> tuple[Array, float]:
-        """All parameters at z, and log prior + log |d theta / d z|; -inf outside of doubles."""
+        """All parameters at z, and log prior + log |d theta / d z|; -inf out of range."""
         theta, total, inside = self._start.copy(), 0.0, True
         for k, place, point, low, high in self._singles:
             value, log_slope = point(float(z[k]))
@@ -186,7 +186,7 @@ class Prior:
 
 
 def _named(model: StateSpaceModel, prior: Mapping[Any, Any]) -> dict[str, list[str]]:
-    """The parameters for which each key stands: one, all entries of an argument, or of its row."""
+    """The parameters that each key names: one, all entries of an argument, or of its row."""
     named: dict[str, list[str]] = {}
     owner: dict[str, str] = {}
     for key in prior:
@@ -210,7 +210,7 @@ def _named(model: StateSpaceModel, prior: Mapping[Any, Any]) -> dict[str, list[s
 
 def _require_law(name: str, law: Any) -> None:
     """Raise TypeError unless `law` is frozen and has a density."""
-    expected = f"prior[{name!r}] must be a frozen law of scipy.stats such as norm(0, 1)"
+    expected = f"prior[{name!r}] must be a frozen distribution of scipy.stats, like norm(0, 1)"
     kind = type(law).__name__
     if isinstance(law, type) or callable(law):  # laws are called to freeze them
         raise TypeError(f"{expected}, got {kind} without its parameters")
@@ -222,7 +222,7 @@ def _require_law(name: str, law: Any) -> None:
 
 
 def _require_inside(name: str, law: Any, kind: str) -> None:
-    """Raise ValueError if a law reaches beyond the range of its parameter."""
+    """Raise ValueError if a distribution extends beyond the range of its parameter."""
     if not hasattr(law, "support"):
         return
     low, high = (float(end) for end in law.support())
@@ -255,7 +255,7 @@ _FORMULAS: dict[str, Callable[..., float]] = {
 def _fast_density(law: Any) -> Callable[[float], float]:
     """``law.logpdf`` for one number, without the checks of frozen laws (0.3 to 40 us of 60).
 
-    Those of scipy.stats have the private ``_logpdf`` behind them; it is used if it agrees.
+    The distributions of scipy.stats are based on the private ``_logpdf``; it is used if it agrees.
     """
     try:
         dist = law.dist
@@ -271,7 +271,7 @@ def _fast_density(law: Any) -> Callable[[float], float]:
         probes = law.ppf([0.03, 0.2, 0.5, 0.8, 0.97])
         np.testing.assert_allclose([fast(x) for x in probes], law.logpdf(probes), rtol=1e-12)
         return fast
-    except Exception:  # another kind of law, or another version of SciPy
+    except Exception:  # another kind of distribution, or another version of SciPy
         return lambda x: float(law.logpdf(x))
 
 

@@ -15,7 +15,7 @@ from randla.smoothing._posterior import diagnostics
 from randla.smoothing._posterior.diagnostics import quantile_errors
 from randla.smoothing._posterior.forecasts import ForecastResult, draw_futures
 
-#: Beyond these the chains are not to be trusted (Vehtari et al. 2021, section 4).
+#: Above these the chains are unreliable (Vehtari et al. 2021, section 4).
 _LARGEST_R_HAT, _LEAST_ESS, _LEAST_UPDATE_RATE = 1.01, 100.0, 0.05
 
 
@@ -25,7 +25,7 @@ class PosteriorWarning(RandlaWarning):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PosteriorResult(Result):
-    """What `posterior` returns; p parameters.
+    """The result of `posterior`; p parameters.
 
     `standard_error` and `quantile_standard_error` are the algorithm's errors, of the mean and the
     quantiles of the draws; the uncertainty about the parameters themselves is `sd`, `quantile`.
@@ -37,29 +37,29 @@ class PosteriorResult(Result):
     names : tuple of str
         Their names.
     acceptance : (n_chains,) ndarray
-        Share of the proposals of parameters that were accepted after the burn-in: of those given
-        the path with ``method="particle"``, else of all.
+        Acceptance rate of the proposals of parameters after the burn-in: of those given the path
+        with ``method="particle"``, else of all.
     collapsed_acceptance : (n_chains,) ndarray or None
-        Likewise of those that renew the path as well ("particle").
+        Likewise for the moves that also renew the path ("particle").
     update_rate : (T,) ndarray or None
-        Share of the sweeps after the burn-in, over all chains, in which the path left the one
-        before at time t ("particle"); of several series one after another.
+        Fraction of the sweeps after the burn-in, over all chains, in which the path changed at time
+        t ("particle"); for several series one after another.
     paths : (n_chains, n_paths, T, d) ndarray or None
-        Paths of the states, each drawn together with ``draws[:, i * thin]``; None with
-        several series, and with ``method="exact"`` and several megabytes.
+        Paths of the states, each drawn together with ``draws[:, i * thin]``; None with several
+        series, and with ``method="exact"`` if they would take several megabytes.
     thin : int
-        Draws from one of the `paths` to the next.
+        Number of draws from one of the `paths` to the next.
     method : str
         "exact", "particle" or "pmmh".
     n_particles : (n_chains,) ndarray of int or None
-        Particles of the filters whose likelihoods were compared, at the centre of the posterior;
-        zero where there were none.
+        Particles of the filters whose likelihoods were compared, at the center of the posterior;
+        zero if there were none.
     period : (n_chains,) ndarray of int or None
         With "particle": iterations from one such comparison to the next.
     burn_in : int
-        Iterations that were left out.
+        Number of discarded iterations.
     model : StateSpaceModel
-        The model that was given.
+        The given model.
     """
 
     draws: Array
@@ -75,7 +75,7 @@ class PosteriorResult(Result):
     burn_in: int
     model: StateSpaceModel
     _y: Any = field(repr=False)
-    _last_states: Array | None = field(repr=False)  # (n_chains, n_kept, d); None: drawn if asked
+    _last_states: Array | None = field(repr=False)  # (n_chains, n_kept, d); None: drawn on demand
 
     _shown: ClassVar[tuple[str, ...]] = (
         "names", "mean", "sd", "standard_error", "r_hat", "ess_bulk", "method", "n_chains",
@@ -104,7 +104,7 @@ class PosteriorResult(Result):
 
     @cached_property
     def r_hat(self) -> Array:
-        """Rank-normalised split R-hat (p,), the larger one of plain and folded draws [1]_.
+        """Rank-normalized split R-hat (p,), the larger one of plain and folded draws [1]_.
 
         Near 1 if the chains agree; above 1.01 they are too short.
 
@@ -117,12 +117,12 @@ class PosteriorResult(Result):
 
     @cached_property
     def ess_bulk(self) -> Array:
-        """Number (p,) of independent draws that would tell as much about the middle."""
+        """Number (p,) of independent draws with the same information about the middle."""
         return diagnostics.ess_bulk(self.draws)
 
     @cached_property
     def ess_tail(self) -> Array:
-        """The same for the quantiles 0.05 and 0.95, the smaller one."""
+        """The same for the quantiles 0.05 and 0.95, the smaller of the two."""
         return diagnostics.ess_tail(self.draws)
 
     def quantile(self, q: ArrayLike) -> Array:
@@ -156,10 +156,10 @@ class PosteriorResult(Result):
     def forecast(
         self, n: int, inputs: ArrayLike | None = None, *, rng: Any = None
     ) -> ForecastResult:
-        """Draw futures of the series, with the uncertainty of parameters and of the last state.
+        """Draw future paths of the series, with the uncertainty of parameters and last state.
 
-        For up to 2000 draws of the parameters, evenly spaced, one future each, from a last state
-        drawn with them.
+        For up to 2000 draws of the parameters, evenly spaced, one future path each, from a last
+        state drawn with them.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class PosteriorResult(Result):
         -------
         ForecastResult
             With `mean`, `standard_error`, `quantile`, `quantile_standard_error` of the
-            observations, and `states` and `observations`, the futures themselves.
+            observations, and the future paths themselves, `states` and `observations`.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class PosteriorResult(Result):
         return self.model.replace(theta)
 
     def to_arviz(self) -> Any:
-        """Return the draws as ArviZ has them (needs arviz).
+        """Return the draws in the format of ArviZ (needs arviz).
 
         Returns
         -------
@@ -206,15 +206,15 @@ class PosteriorResult(Result):
         return arviz.from_dict({"posterior": draws})
 
     def plot(self, ax: Any = None, *, name: str | None = None) -> Any:
-        """Draw the marginal laws of the parameters, chain by chain (needs matplotlib).
+        """Plot the marginal distributions of the parameters, chain by chain (needs matplotlib).
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw the one that `name` says (by default the first); without it a new figure
-            shows all of them.
+            Axes for the parameter `name` (by default the first); without them a new figure shows
+            all parameters.
         name : str, optional
-            Of a parameter.
+            Name of a parameter.
 
         Returns
         -------
@@ -243,7 +243,7 @@ class PosteriorResult(Result):
 
 
 def warn_if_unreliable(result: PosteriorResult) -> None:
-    """Warn if R-hat, the effective sample sizes or the update rates are not as they should be."""
+    """Warn if R-hat, the effective sample sizes or the update rates are inadequate."""
     worst, least = result.r_hat, np.minimum(result.ess_bulk, result.ess_tail)
     needed = _LEAST_ESS * result.n_chains
     more = "Use more iterations (n_iterations)"
@@ -260,7 +260,7 @@ def warn_if_unreliable(result: PosteriorResult) -> None:
         t = int(result.update_rate.argmin())
         message = (
             f"a sweep renews the path at t = {t} with rate {result.update_rate[t]:.3f} only. Use "
-            "a proposal that looks at the observation, or more iterations (n_iterations)"
+            "a proposal that depends on the observation, or more iterations (n_iterations)"
         )
     else:
         return

@@ -1,4 +1,4 @@
-"""What chains learn in their burn-in, by counted iterations and never by the clock."""
+"""Tuning of the chains in their burn-in, by counted iterations and never by the clock."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -15,25 +15,25 @@ _PSEUDO_DRAWS = 10  # weight of the shape that was known before
 
 
 class Pilot(NamedTuple):
-    """Centre and shape of the posterior on the line, as a first run saw them."""
+    """Center and shape of the posterior on the line, as estimated by a first run."""
 
     mean: Array  # (m,)
     shape: Array  # (m, m)
 
 
 def learned(line: Array, before: Array) -> Pilot:
-    """Centre and shape of a stretch of a chain (n, m), with a little of the shape from before.
+    """Center and shape of a stretch of a chain (n, m), with a little of the shape from before.
 
-    So the shape is regular also where the chain has hardly moved.
+    So the shape is regular even if the chain has hardly moved.
     """
     n = len(line)
-    centred = line - line.mean(axis=0)
-    shape = (centred.T @ centred + _PSEUDO_DRAWS * before) / (n + _PSEUDO_DRAWS)
+    centered = line - line.mean(axis=0)
+    shape = (centered.T @ centered + _PSEUDO_DRAWS * before) / (n + _PSEUDO_DRAWS)
     return Pilot(line.mean(axis=0), shape)
 
 
 class Schedule(NamedTuple):
-    """How long the chains are and what of them is kept."""
+    """The length of the chains and which draws are kept."""
 
     n_iterations: int
     burn_in: int
@@ -41,41 +41,41 @@ class Schedule(NamedTuple):
 
 
 class Sampler(Protocol):
-    """What `run` asks of a chain."""
+    """The interface of a chain for `run`."""
 
     @property
     def z(self) -> Array:
-        """Where it stands, on the line."""
+        """The current point, on the line."""
 
     @property
     def theta(self) -> Array:
         """All parameters there."""
 
     def iterate(self, k: int, adapt: bool) -> Iterator[int]:
-        """Make iteration k >= 0; yields inside of long work."""
+        """Make iteration k >= 0; yields inside long work."""
 
     def learn(self, pilot: Pilot) -> None:
-        """Take over a new centre and shape."""
+        """Take over a new center and shape."""
 
     def retune(self, line: Array) -> Iterator[int]:
-        """Choose once more what depends on where the chain is, by a stretch of it (n, m)."""
+        """Choose again what depends on the position of the chain, by a stretch of it (n, m)."""
 
     def start_counting(self) -> None:
-        """Forget what was counted in the burn-in."""
+        """Reset the counts of the burn-in."""
 
     def path(self) -> Array | None:
         """The present path (T, d), if there is one."""
 
 
 class Chain(NamedTuple):
-    """What a chain returns."""
+    """The result of a chain."""
 
     draws: Array  # (n_kept, f)
     last_states: Array | None  # (n_kept, d)
     paths: Array | None  # (n_paths, T, d)
     acceptance: float
     collapsed_acceptance: float | None = None
-    update_rate: Array | None = None  # (T,), share of sweeps in which the path was left
+    update_rate: Array | None = None  # (T,), fraction of sweeps in which the path changed
     n_particles: int = 0
     period: int = 0
 

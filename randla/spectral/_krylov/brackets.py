@@ -34,7 +34,7 @@ def rounding(shape: tuple[int, int]) -> float:
     return (500.0 + math.sqrt(max(shape))) * 2.0**-53
 
 
-def quadratic_upper(mu: Array, coupling: Array, nu: float, k: int) -> Array:
+def block_upper_bounds(mu: Array, coupling: Array, nu: float, k: int) -> Array:
     """Upper ends of the squares of the first k singular values from mu (s,), C (b, s) and nu."""
     b, s = coupling.shape
     M = np.diag(np.append(mu, np.full(b, nu)))
@@ -42,7 +42,7 @@ def quadratic_upper(mu: Array, coupling: Array, nu: float, k: int) -> Array:
     return np.maximum(np.linalg.eigvalsh(M)[::-1][:k], nu)  # which reads the lower triangle
 
 
-def ordered(lower: Array, upper: Array) -> tuple[Array, Array]:
+def monotone(lower: Array, upper: Array) -> tuple[Array, Array]:
     """Both ends, tightened by the order of the singular values."""
     return (
         np.maximum.accumulate(np.maximum(lower, 0.0)[::-1])[::-1],

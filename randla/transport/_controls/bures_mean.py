@@ -12,8 +12,8 @@ and A = V'S_1 V, B = V'S_2 V. Both integrals are trapezoid sums, in x and in log
 that are analytic in a strip, so that the error falls exponentially in the number of nodes.
 
 The forms are first scaled to trace one. If q_1 = q_2 the integrand in x is E q_1 / (2 cosh(x/2)).
-That function is subtracted, as both tails of the true one approach it: what is left decays like
-e^{-3|x|/2}, or e^{-|x|} where a form is singular. Nodes are added outwards until little is left,
+That function is subtracted, as both tails of the true integrand approach it: the difference decays
+like e^{-3|x|/2}, or e^{-|x|} if a form is singular. Nodes are added outward until little is left,
 and the rest is a geometric sum. Beyond |x| = 24 the small eigenvalues of the pencil are lost in
 rounding.
 """
@@ -29,7 +29,7 @@ _STEP, _LOG_STEP = 0.8, 0.4
 _FIRST_LOG_T = -25.0
 _FEW, _MANY = 25, 50  # nodes in log t at a time, for large forms and for small ones
 _FIRST_NODES, _MORE_NODES, _LAST_NODE = 12, 4, 30  # on each side of zero
-_LARGE = 24  # dimension from which a node is work for a thread
+_LARGE = 24  # dimension from which a node is worth a thread
 _NEGLIGIBLE = 1e-8  # at the last node; with the geometric sum of the rest the error is below 5e-10
 
 #: Relative error of the mean, by comparison with quadrature over the angle for d = 2.
@@ -62,10 +62,10 @@ def bures_mean(S1: Array, S2: Array, dim: int | None = None) -> float:
     for side, last in ((1.0, values[-2:]), (-1.0, values[1::-1])):
         first = _FIRST_NODES
         while abs(last[-1]) > _NEGLIGIBLE and first <= _LAST_NODE:
-            total -= _rest(last)  # the guess of what lay beyond
+            total -= _rest(last)  # the estimate of the part beyond
             x = side * _STEP * np.arange(float(first), first + _MORE_NODES)
             last = _differences(A, B, x)
-            total += last.sum() + _rest(last)  # more nodes, and a new guess
+            total += last.sum() + _rest(last)  # more nodes, and a new estimate
             first += _MORE_NODES  # further out
     # the subtracted function integrates to pi: the mean of sqrt(q_1 q_2) is 1/d if q_1 = q_2
     return (1.0 + total * _STEP / math.pi) / d * math.sqrt(trace_1) * math.sqrt(trace_2)

@@ -27,8 +27,8 @@ _SMOOTH_POWER = 5.0  # costs of higher powers are too heavy-tailed for polynomia
 _FALLBACK = {"full": "quartic", "quartic": "quadratic", "bures": "quadratic"}
 _FALLBACK["harmonics"] = "quadratic"
 
-#: Error with the controls of "auto" over the plain one from which they do harm. Frames average
-#: quadratic forms exactly, and points spread evenly nearly so, while coefficients are noisy.
+#: Error with the controls of "auto" over the plain error from which they do harm. Frames average
+#: quadratic forms exactly, and evenly spread points almost, while coefficients are noisy.
 HARMFUL = 2.0
 
 
@@ -41,7 +41,7 @@ def as_control(control_variate: Any) -> str | Controls | None:
 
 
 def affordable(name: str | None, d: int, n: int, p: float) -> str | None:
-    """The family, or the largest smaller one that n directions suffice for."""
+    """The family, or the largest smaller one for which n directions suffice."""
     while name is not None and n < needed_projections(name, d, p):
         name = _FALLBACK.get(name)  # the next smaller family; in the end none
     return name
@@ -53,7 +53,7 @@ def auto_family(
     """The family for control_variate="auto", given the time of a projected cost of all pairs.
 
     The means of the products of q_1 and q_2 need the traces of products of covariances, from
-    covariances or from inner products of all points: in many dimensions that is seldom cheap.
+    covariances or from inner products of all points: in many dimensions this is rarely cheap.
     """
     d, n = design.dim, design.n
     seconds *= n  # of all costs
@@ -63,7 +63,7 @@ def auto_family(
     cheap = quadrature <= max(0.2 * seconds, 5e-3)
     moments = 0.5 * SECONDS_PROJECT * n_points * d * min(n_points, d)
     if d > FEW_COORDINATES and moments > 0.5 * seconds:
-        name = "quadratic"  # whose means need sums only
+        name = "quadratic"  # their means need only sums
     elif design.kind == "rqmc" and d == 3:
         name = "bures" if cheap else "quadratic"
     elif n >= 60 and cheap:

@@ -15,8 +15,8 @@ full       quartic, and sqrt(q_1 q_2)                                     10
 harmonics  all even polynomials of degree 2 (to degree 4 for d = 2, 3)    --
 ========== ============================================================== ====
 
-For p != 2 the families from quadratic to full have |theta' Delta|^p besides. At p = 2,
-l <= f <= l + q_1 + q_2: the bounds of Nguyen and Ho.
+For p != 2 the families from quadratic to full also contain |theta' Delta|^p. At p = 2, l <= f <= l
++ q_1 + q_2: the bounds of Nguyen and Ho.
 
 Source: Nguyen and Ho, "Sliced Wasserstein estimation with control variates", ICLR (2024),
 arXiv:2305.00402.
@@ -51,8 +51,8 @@ PAPER = ("lower", "upper")  # one control each, with the coefficient of the pape
 class Columns:
     """Values of the controls at some directions."""
 
-    centred: Array  # (L, k), minus their exact means
-    sizes: Array  # (k,), typical magnitude of each before that
+    centered: Array  # (L, k), minus their exact means
+    sizes: Array  # (k,), typical magnitude of each, without that subtraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,21 +75,21 @@ class Controls:
 class QuadraticForms:
     """The three quadratic forms of a pair of clouds, each divided by its mean over the sphere.
 
-    In few dimensions q_k is theta' S_k theta. In many it is the variance of the projections, which
-    are at hand: then S_k is needed for products only, and only through traces.
+    In few dimensions q_k is theta' S_k theta. In many dimensions it is the variance of the
+    projections, which are available: then S_k is needed for products only, and only through traces.
 
     Attributes
     ----------
     reads_variances : bool
         Whether `values` needs the variances of the projections.
     means : (3,) ndarray
-        The means of l, q_1, q_2 over the sphere: what was divided by.
+        The means of l, q_1, q_2 over the sphere, by which they are divided.
     """
 
     def __init__(self, x: Any, y: Any) -> None:
         self._pair, self.dim = (x, y), x.dim
         self.reads_variances = self.dim > FEW_COORDINATES
-        # projections of float32 are rounded: their variances have not quite the mean tr S_k / d
+        # projections of float32 are rounded: the mean of their variances is not exactly tr S_k / d
         is_rounded = self.reads_variances and x.dtype == np.float32
         self.relative_error = _SINGLE_ERROR if is_rounded else 0.0
         self._is_sparse = self.reads_variances and x.dim > x.size + y.size
@@ -113,9 +113,9 @@ class QuadraticForms:
             S1, S2 = moments.first, moments.second
         else:
             S1, S2 = x.covariance, y.covariance
-        return self._normalised(S1, 1), self._normalised(S2, 2)
+        return self._normalized(S1, 1), self._normalized(S2, 2)
 
-    def _normalised(self, S: Array, which: int) -> Array:
+    def _normalized(self, S: Array, which: int) -> Array:
         if self.means[which] <= 0.0:
             return np.zeros_like(S)
         S = S / S.max()  # it may be subnormal
@@ -193,7 +193,7 @@ def _adapted(name: str, forms: QuadraticForms, p: float) -> Controls:
     root, gap = name in ("bures", "full"), p != 2.0
     if root:
         means.append(bures_mean(*forms.matrices, dim=forms.dim))  # E sqrt(q_1 q_2)
-        sizes.append(math.sqrt(forms.means[1] * forms.means[2]))  # what was divided by
+        sizes.append(math.sqrt(forms.means[1] * forms.means[2]))  # the divisors
         degrees.append(2.0)  # of length
     if gap:
         length = math.sqrt(forms.means[0] * forms.dim)
@@ -246,13 +246,13 @@ def family_size(name: str, d: int, p: float) -> int:
 
 def directions_for(k: int) -> int:
     """Least number of directions for an interval from a regression on k controls."""
-    return 4 if k == 1 else 3 * k + 10  # the limit that users are told
+    return 4 if k == 1 else 3 * k + 10  # the documented limit
 
 
 def needed_projections(name: str, d: int, p: float) -> int:
     """Least number of directions for a named family."""
     k = family_size(name, d, p)
-    # the harmonics know nothing of the clouds: with fewer the intervals become too wide
+    # the harmonics do not depend on the clouds: with fewer directions the intervals are too wide
     return max(directions_for(k), 5 * k if name == "harmonics" else 0)
 
 
@@ -301,10 +301,10 @@ def custom_controls(pair: Any) -> Controls:
 
     def evaluate(theta: Array, variances: Array | None = None) -> Columns:
         theta = theta.view()
-        theta.flags.writeable = False  # the function is the caller's
+        theta.flags.writeable = False  # the function is the user's
         values = np.asarray(function(theta))
         if values.dtype.kind in "biuf" and values.ndim == 1 and len(means) == 1:
-            values = values[:, None]  # (L,) stands for one control
+            values = values[:, None]  # (L,) means one control
         shape = (len(theta), len(means))
         if values.dtype.kind not in "biuf" or values.shape != shape:
             got = f"its function returned shape {values.shape}, dtype {values.dtype}"

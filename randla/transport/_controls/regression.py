@@ -2,16 +2,16 @@
 
 With f_l = f(theta_l) and controls c_l whose mean over the sphere is zero, the estimate of E f is
 the intercept of the least-squares fit of f on (1, c). Its error comes from the residuals when the
-block of a direction is left out: for independent directions (blocks of one) that is the
-heteroscedasticity-consistent formula HC3, for dependent ones (nearly) the jackknife over blocks.
-Leaving blocks out also gives an unbiased estimate (`cross_fit`), at no cost.
+block of a direction is left out: for independent directions (blocks of one) this is the
+heteroscedasticity-consistent formula HC3, for dependent directions (nearly) the jackknife over
+blocks. Leaving blocks out also gives an unbiased estimate (`cross_fit`), at no extra cost.
 
-On few directions least squares follows the largest residuals of its own sample, as images have
-them, which biases the estimate and makes its error too small. Below `MANY` directions the family
-"quadratic" is therefore cross-fitted, with the larger of two errors: the one above, and that of the
-mean of the cross-fitted values. Its interval, and that of "bures" on independent directions, has
-the degrees of freedom of a sum of unequal squares (Satterthwaite). The families with more controls
-need neither: leaving a direction out makes their errors too large.
+With few directions least squares follows the largest residuals of its own sample, which are typical
+of images; this biases the estimate and makes its error too small. Below `MANY` directions the
+family "quadratic" is therefore cross-fitted, with the larger of two errors: the one above, and that
+of the mean of the cross-fitted values. Its interval, and that of "bures" on independent directions,
+has the degrees of freedom of a sum of unequal squares (Satterthwaite). The families with more
+controls need neither: leaving a direction out makes their errors too large.
 """
 
 import math
@@ -27,9 +27,9 @@ from randla.transport._controls.control_variates import PAPER
 
 _RANK_TOLERANCE = 1e-10
 _CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant
-_EXPLAINED = 1e-6  # residual over spread of the costs, from which a single control explains all
+_EXPLAINED = 1e-6  # residual over spread of the costs, below which a single control explains all
 _SMALL = 1e-100  # costs
-_COMPARABLE = 0.5  # error of the known means over the statistical one from which it matters
+_COMPARABLE = 0.5  # error of the known means over the statistical error, from which it matters
 
 #: Directions from which least squares and its error need no correction.
 MANY = 128
@@ -39,8 +39,8 @@ MANY = 128
 class Fit:
     """An estimate of a mean, with its error.
 
-    Coefficients are zero for controls that were dropped: as collinear or constant, or as their
-    means are not known well enough.
+    Coefficients are zero for controls that were dropped because they are collinear or constant, or
+    because their means are not known accurately enough.
     """
 
     estimate: float  # the intercept, or the cross-fitted estimate
@@ -64,7 +64,7 @@ def fit(
     family: str | None = None,
     cross_fit: bool | None = None,
 ) -> Fit | None:
-    """Regress costs on controls, without those whose means err by more than they gain.
+    """Regress costs on controls, without controls whose means add more error than they remove.
 
     Parameters
     ----------
@@ -72,17 +72,17 @@ def fit(
     controls : (L, k) ndarray
         Minus their means.
     sizes : (k,) ndarray
-        Typical size of each control before its mean was taken off.
+        Typical size of each control before its mean was subtracted.
     mean_errors : (k,) ndarray, optional
-        Errors of these means; none by default. Times its coefficient, that of a control is an
-        error of the estimate that more directions do not make smaller.
+        Errors of these means; none by default. The product with the coefficient of a control is an
+        error of the estimate that more directions do not reduce.
     block : int
         Consecutive directions that depend on each other; divides L, at least two blocks.
     family : str, optional
-        Name of the family of controls. "lower" and "upper" are one control, with the coefficient
-        of Nguyen and Ho (2024), section 3, which has the known mean of the control in its
-        denominator. Where the costs are a linear function of it that of least squares is taken,
-        which has no error then.
+        Name of the family of controls. "lower" and "upper" are one control, with the coefficient of
+        Nguyen and Ho (2024), section 3, which has the known mean of the control in its denominator.
+        If the costs are a linear function of it, the coefficient of least squares is used, and the
+        error is zero.
     cross_fit : bool, optional
         Leave the block of a direction out of the coefficients that it is used with. By default
         for "quadratic" below `MANY` directions.
@@ -141,11 +141,11 @@ def fit_or_mean(
     block: int = 1,
     **options: Any,
 ) -> tuple[Fit, bool]:
-    """`fit`, and True; or the plain mean, and False, where that is better or all there is.
+    """`fit`, and True; or the plain mean, and False, if that is better or the only choice.
 
-    That is where leaving out some block makes the controls collinear, and where the error with
-    controls is more than `limit` times the plain one. (Two estimates of the same error hardly
-    differ by two, so that such a choice leaves intervals as they are.)
+    The plain mean is chosen if leaving out some block makes the controls collinear, or if the error
+    with controls is more than `limit` times the plain error. (Two estimates of the same error
+    rarely differ by a factor of two, so that such a choice does not affect intervals.)
     """
     plain = plain_mean(f, block)  # without controls
     fitted = fit(f, controls, sizes, mean_errors, block=block, **options)
@@ -172,12 +172,12 @@ def _regress(
     deleted = _deleted(line.residual, basis, block)  # r_l / (1 - h_l) for blocks of one
     if deleted is None:
         return None
-    # what leaving out each block takes from the estimate: w_l r_l / (1 - h_l)
+    # the effect of leaving out each block on the estimate: w_l r_l / (1 - h_l)
     changes = (line.weights * deleted).reshape(n_blocks, block).sum(axis=1)
     variance, freedom = (n_blocks - 1) / n_blocks * float(changes @ changes), L - 1.0 - rank
     if block > 1:
-        # Residuals of one variance make the jackknife's larger by 1 + k / L, and its intervals have
-        # few degrees of freedom besides: with half of it they were neither too wide nor too narrow.
+        # Residuals of one variance make the jackknife's larger by 1 + k / L, and its intervals also
+        # have few degrees of freedom: with half of it they were neither too wide nor too narrow.
         variance, freedom = variance * (1.0 - 0.5 * rank / L), n_blocks - 1.0
     if corrected or (is_small and family == "bures" and block == 1):
         freedom = min(freedom, _freedom(changes))
@@ -185,7 +185,7 @@ def _regress(
     if cross_fit if cross_fit is not None else corrected:
         # z_l: the costs less the controls, with the coefficients of all other blocks
         crossed = estimate - changes + deleted.reshape(n_blocks, block).mean(axis=1)
-        estimate = crossed.mean()  # unbiased: no f_l meets its own coefficients
+        estimate = crossed.mean()  # unbiased: no f_l is multiplied by its own coefficients
         if corrected:
             deviations = crossed - estimate
             variance = max(variance, float(deviations @ deviations) / (n_blocks - 1) / n_blocks)
@@ -203,7 +203,7 @@ class _Line:
     coefficients: Array  # (k,)
     residual: Array  # (L,)
     weights: Array  # (L,)
-    basis: Array  # (L, rank), orthonormal, of the centred controls
+    basis: Array  # (L, rank), orthonormal, of the centered controls
     unexplained: float = 1.0  # norm of the residual over that of f - mean f
 
 
@@ -211,15 +211,15 @@ def _least_squares(f: Array, controls: Array, sizes: Array) -> _Line:
     """The least-squares fit on (1, c), by an orthonormal basis c - mean c = Q R."""
     basis, triangle, kept = _basis(controls, sizes)
     mean, average = f.mean(), controls.mean(axis=0)
-    centred = f - mean
-    projection = basis.T @ centred  # Q'(f - mean f)
-    residual = centred - basis @ projection  # r
+    centered = f - mean
+    projection = basis.T @ centered  # Q'(f - mean f)
+    residual = centered - basis @ projection  # r
     coefficients, weights = np.zeros(controls.shape[1]), np.full(len(f), 1.0 / len(f))
     if len(kept):
         coefficients[kept] = dtrtrs(triangle, projection)[0]  # R beta = Q'(f - mean f)
         # e_1'(Z'Z)^{-1} Z' = 1'/L - (mean c)' R^{-1} Q', as E c = 0
         weights -= basis @ dtrtrs(triangle, controls[:, kept].mean(axis=0), trans=1)[0]
-    norm = math.sqrt(centred @ centred)
+    norm = math.sqrt(centered @ centered)
     unexplained = math.sqrt(residual @ residual) / norm if norm > 0.0 else 0.0
     estimate = mean - average @ coefficients  # intercept at c = E c = 0
     return _Line(estimate, coefficients, residual, weights, basis, unexplained)
@@ -253,19 +253,19 @@ def _freedom(terms: Array) -> float:
 
 
 def _basis(controls: Array, sizes: Array) -> tuple[Array, Array, NDArray[np.intp]]:
-    """Orthonormal basis Q of the centred columns, R and the columns kept: c[:, kept] = Q R."""
+    """Orthonormal basis Q of the centered columns, R and the columns kept: c[:, kept] = Q R."""
     L = len(controls)
-    centred = controls - controls.mean(axis=0)  # orthogonal to the constant
-    norms = np.sqrt(np.einsum("lk,lk->k", centred, centred))
-    varying = np.flatnonzero(norms > _CONSTANT * sizes * math.sqrt(L))  # not of rounding alone
+    centered = controls - controls.mean(axis=0)  # orthogonal to the constant
+    norms = np.sqrt(np.einsum("lk,lk->k", centered, centered))
+    varying = np.flatnonzero(norms > _CONSTANT * sizes * math.sqrt(L))  # more than rounding
     none = np.empty((L, 0)), np.empty((0, 0)), np.empty(0, np.intp)
     if not len(varying):
         return none
     norms = norms[varying]
-    # pivoted QR; SciPy's wrappers around these routines take longer than they do
-    factors, pivot, tau, _, _ = dgeqp3(centred[:, varying] / norms)
+    # pivoted QR; SciPy's wrappers around these routines take longer than the routines
+    factors, pivot, tau, _, _ = dgeqp3(centered[:, varying] / norms)
     Q, R, pivot = dorgqr(factors, tau)[0], np.triu(factors[: len(norms)]), pivot - 1
-    diagonal = np.abs(R.diagonal())  # falls, by the pivoting
+    diagonal = np.abs(R.diagonal())  # decreasing, by the pivoting
     rank = int((diagonal > _RANK_TOLERANCE * diagonal[0]).sum())
     pivot = pivot[:rank]  # columns kept, the longest first
     return Q[:, :rank], R[:rank, :rank] * norms[pivot], varying[pivot]

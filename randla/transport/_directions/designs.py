@@ -1,7 +1,7 @@
 """Directions on the unit sphere: independent, orthogonal frames, randomized quasi-random points.
 
 A design is a sequence of *blocks*. Directions of one block may depend on each other, each of them
-is uniform on the sphere, and blocks are independent: so the spread over blocks is an honest error
+is uniform on the sphere, and blocks are independent: so the spread over blocks gives a valid error
 for any of the designs.
 """
 
@@ -25,7 +25,7 @@ _GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
 
 
 class FewProjectionsWarning(RandlaWarning):
-    """The asked-for control variate, design or tolerance needs more projections than there are."""
+    """The requested control variate, design or tolerance needs more projections than available."""
 
 
 def child_key(key: np.uint64, k: int) -> np.uint64:
@@ -41,7 +41,7 @@ class Directions:
     kind : str
         "iid", "orthogonal", "rqmc" or "array".
     block : int
-        Directions to a block.
+        Number of directions in a block.
     n : int
         Number of directions, a multiple of `block`.
     """
@@ -56,7 +56,7 @@ class Directions:
     def rows(self, first: int, last: int) -> Array:
         """Directions first..last - 1, (last - first, d)."""
         if self.kind == "iid":
-            return _normalised(normal_rows(self._key, first, last, self.dim))
+            return _normalized(normal_rows(self._key, first, last, self.dim))
         start, stop = first // self.block, -(-last // self.block)
         if self.kind == "orthogonal":
             theta = self._frames(start, stop, self.block).reshape(-1, self.dim)  # s of each block
@@ -65,7 +65,7 @@ class Directions:
         return theta[first - start * self.block : last - start * self.block]
 
     def renewed(self, key: np.uint64) -> "Directions":
-        """The same design with other random numbers."""
+        """The same design with different random numbers."""
         return Directions(self.kind, self.dim, self._asked, key)
 
     def _frames(self, start: int, stop: int, s: int) -> Array:
@@ -79,7 +79,7 @@ class Directions:
         return (Q * signs[:, None, :]).transpose(0, 2, 1)
 
     def _randomized(self, start: int, stop: int) -> Array:
-        """Quasi-random sets, each randomized by itself; on half a sphere, as costs are even."""
+        """Quasi-random sets, each randomized separately; on half a sphere, as costs are even."""
         n, d = self.block, self.dim
         if d == 2:  # equal angles on half a circle, one random shift
             x, y = normal_rows(self._key, start, stop, 2).T
@@ -94,11 +94,11 @@ class Directions:
             return (points @ self._frames(start, stop, 3)).reshape(-1, 3)
         keys = (child_key(self._key, k) for k in range(start, stop))
         normals = [_sobol_normals(d, n, generator_from_key(key)) for key in keys]
-        return _normalised(np.concatenate(normals))
+        return _normalized(np.concatenate(normals))
 
 
 class GivenDirections:
-    """Directions (L, d) or frames (L, d, 2) of the user; without a distribution, hence without a
+    """Directions (L, d) or frames (L, d, 2) given by the user; they have no distribution, hence no
     standard error.
     """
 
@@ -142,13 +142,13 @@ def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> Array:
     points = Sobol(d, scramble=True, **{name: rng})
     piece = min(n, 1 << max((_SOBOL_NUMBERS // d).bit_length() - 1, 0))
     normals = np.empty((n, d))
-    for first in range(0, n, piece):  # so that Ctrl-C is heard
+    for first in range(0, n, piece):  # so that Ctrl-C takes effect
         uniform = np.clip(points.random(piece), 2.0**-32, 1.0 - 2.0**-32)  # finite quantiles
         ndtri(uniform, out=normals[first : first + piece])
     return normals
 
 
-def _normalised(G: Array) -> Array:
+def _normalized(G: Array) -> Array:
     """Rows divided by their length; a row of zeros, of probability zero, becomes e_1."""
     length = np.sqrt(np.einsum("ld,ld->l", G, G))  # normals over their length are uniform
     G[length == 0.0, 0] = 1.0
@@ -158,7 +158,7 @@ def _normalised(G: Array) -> Array:
 
 
 def as_given(directions: ArrayLike, shape: tuple[int, ...], note: str, n: int | None) -> Array:
-    """Validate an array (L, *shape); n is what `n_projections` says, if anything."""
+    """Validate an array (L, *shape); `n` is the value of `n_projections`, if given."""
     theta = as_array(directions, "directions").astype(np.float64)  # a copy, kept by results
     if theta.shape[1:] != shape or not len(theta):
         asked = str(("L", *shape)).replace("'", "")
@@ -172,7 +172,7 @@ def as_given(directions: ArrayLike, shape: tuple[int, ...], note: str, n: int | 
 
 
 def as_directions(directions: ArrayLike, dim: int, n: int | None) -> GivenDirections:
-    """Validate an array of unit rows (L, d); n is what `n_projections` says, if anything."""
+    """Validate an array of unit rows (L, d); `n` is the value of `n_projections`, if given."""
     theta = as_given(directions, (dim,), "one unit vector a row", n)
     lengths = np.sqrt(np.einsum("ld,ld->l", theta, theta))
     worst = lengths[np.abs(lengths - 1.0).argmax()]
@@ -189,9 +189,9 @@ Design: TypeAlias = Directions | GivenDirections
 def choose_design(
     kind: str, dim: int, n: int, key: np.uint64, *, auto: Literal["iid", "orthogonal"] = "iid"
 ) -> Directions:
-    """The design asked for: for "auto" randomized points in the plane and in space, `auto` above.
+    """The requested design: for "auto" randomized points in the plane and in space, else `auto`.
 
-    Too few directions for blocks are independent ones, with a warning if blocks were asked for.
+    With too few directions for blocks: independent ones, and a warning if blocks were requested.
     """
     chosen: Any = kind
     if kind == "auto":
@@ -200,13 +200,13 @@ def choose_design(
 
 
 def affordable(chosen: Any, kind: str, dim: int, n: int, vectors: int = 1) -> Any:
-    """The kind chosen for the `kind` asked for, of n directions or frames of some vectors; "iid" if
+    """The kind chosen for the requested `kind`, of n directions or frames of some vectors; "iid" if
     these are too few for blocks.
     """
     if chosen != "iid" and n < 2 * N_BLOCKS:
         if kind != "auto":
-            message = f"directions={kind!r} needs n_projections >= {2 * N_BLOCKS}, got {n}: iid"
-            warn_caller(message, FewProjectionsWarning)
+            message = f"directions={kind!r} needs n_projections >= {2 * N_BLOCKS}, got {n}"
+            warn_caller(f"{message}: using 'iid'", FewProjectionsWarning)
         return "iid"
     most = _SOBOL_DIMENSIONS // vectors
     if chosen == "rqmc" and dim > most:

@@ -93,12 +93,12 @@ def _planes_at_right_angles(w: Array) -> Array:
 
 
 def the_circle() -> GivenDirections:
-    """The one frame, but for rotations, in the plane."""
+    """The one frame in the plane, up to rotations."""
     return GivenDirections(np.eye(2)[None])
 
 
 def as_frames(directions: ArrayLike, dim: int, n: int | None) -> GivenDirections:
-    """Validate an array (L, d, 2) of orthonormal columns; n is what `n_projections` says."""
+    """Validate an array (L, d, 2) of orthonormal columns; `n` is the value of `n_projections`."""
     U = as_given(directions, (dim, 2), "two orthonormal columns each", n)
     off = np.abs(np.einsum("lda,ldb->lab", U, U) - np.eye(2)).max(axis=(1, 2))
     if off.max() > 1e-6:
@@ -110,7 +110,7 @@ def as_frames(directions: ArrayLike, dim: int, n: int | None) -> GivenDirections
 
 
 def choose_frames(directions: str, dim: int, n: int, key: np.uint64) -> Frames | GivenDirections:
-    """The design asked for: "auto" is quasi-random in space from 64 frames on, else independent."""
+    """The requested design: "auto" is quasi-random in space from 64 frames on, else independent."""
     kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
     if dim == 2:
         return the_circle()

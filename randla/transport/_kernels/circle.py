@@ -27,7 +27,7 @@ def _rotated_cost(u, v, k, p):
     n = u.size
     turns, r, total = np.floor(k / n), k % n, 0.0
     total += row_cost(u[: n - r], v[r:], -turns, 1.0, p) * (n - r)
-    if r > 0:  # these have gone round once more
+    if r > 0:  # these have gone around once more
         total += row_cost(u[n - r :], v[:r], -turns - 1.0, 1.0, p) * r
     return total
 
@@ -36,7 +36,7 @@ def _rotated_cost(u, v, k, p):
 def circle_equal(U, V, p, out):
     """out[row] = W_p^p of sorted rows U and V (R, n), in turns, all masses 1 / n.
 
-    The cost is convex in the number k of points by which one row is turned: a search for the place
+    The cost is convex in the number k of points by which one row is shifted: a search for the point
     where it stops falling, O(n log n).
     """
     n = U.shape[1]
@@ -67,7 +67,7 @@ def _shifted_cost(u, v, a, b, alpha, p):
     loses. A kink is where jumps of F and G meet; that of F comes first.
     """
     n, m = u.size, v.size
-    turns = -alpha // _TOTAL  # how often G has gone round at zero
+    turns = -alpha // _TOTAL  # how often G has gone around at zero
     i, j = 0, np.searchsorted(b, -alpha - turns * _TOTAL, side="right")  # its first jump after zero
     ahead = turns * _TOTAL + alpha  # of the jumps of G
     reached, total, slope, before, moved = np.int64(0), 0.0, 0.0, 0.0, np.int64(0)
@@ -80,7 +80,7 @@ def _shifted_cost(u, v, a, b, alpha, p):
         step = min(x, y) - reached
         total += np.float64(step) * cost
         reached, before = reached + step, cost
-        first = np.int64(x <= y)  # without a branch, which would be a coin toss
+        first = np.int64(x <= y)  # without a branch, which would be unpredictable
         left = min(left, _TOTAL if moved | first else step)  # a jump of F, then one of G
         right = min(right, step if moved & first else _TOTAL)
         i += first
@@ -102,7 +102,7 @@ def circle_weighted(U, V, A, B, p, out):
 
     The least value of a convex function that is linear between kinks, which are integers: it falls
     up to the kink `low` and rises, or is flat, from the kink `high` on. One in between is where the
-    tangents meet. Some 10 to 20 evaluations, at p = 16 some 50, O(n + m) each.
+    tangents meet. About 10 to 20 evaluations, at p = 16 about 50, O(n + m) each.
     """
     for row in range(U.shape[0]):
         u, v = U[row], V[row]

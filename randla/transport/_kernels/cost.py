@@ -18,9 +18,9 @@ from randla._elementary import power
 from randla._jit import fused_kernel, inline, kernel, summing_kernel
 
 STRETCH = 1024  # steps of a plan that are made before they are used
-_TOTAL = np.int64(1 << 62)  # of the integer weights: two of them still fit into an int64
+_TOTAL = np.int64(1 << 62)  # of the integer weights: the sum of two still fits into an int64
 _WHOLE = 1 << 20  # sums of whole weights up to which a share of the total keeps 42 bits
-_UNIT = 2.0**-62  # what a unit of weight is of the total
+_UNIT = 2.0**-62  # a unit of weight as a fraction of the total
 
 
 @summing_kernel
@@ -63,7 +63,7 @@ def _sum_planned_simple(u, v, left, right, mass, shift, square):
     for i in range(left.size - left.size % 4, left.size):
         t = _gap(u, v, left, right, np.uint64(i), shift)
         s0 += mass[i] * (t * t if square else abs(t))
-    return (s0 + s1) + (s2 + s3)  # in one order, whatever the length
+    return (s0 + s1) + (s2 + s3)  # in one order, for any length
 
 
 @summing_kernel
@@ -112,7 +112,7 @@ def fill_uniform_plan(n, m, left, right, mass):
         left[k], right[k], mass[k] = i, j, step * total  # of the quantile functions on one level
         free_left -= step
         free_right -= step
-        if free_left == 0:  # this point is spent: F^{-1} jumps
+        if free_left == 0:  # this point is used up: F^{-1} jumps
             i, free_left = i + 1, unit_left
         if free_right == 0:  # so is this one: G^{-1} jumps
             j, free_right = j + 1, unit_right
@@ -147,7 +147,7 @@ def _fill_whole_weights(weights, units):
         multiple = weights[i] / least * first  # in units of which the least weight has `first`
         if not multiple <= _WHOLE:  # NaN too
             return False
-        factor = _denominator(multiple, _WHOLE / first)  # what makes it whole
+        factor = _denominator(multiple, _WHOLE / first)  # the factor that makes it whole
         if factor == 0.0:
             return False
         if factor > 1.0:  # at most twenty times
@@ -195,10 +195,10 @@ def _accumulate_whole(unit, total, index, out):
 def accumulate_weights(units, order, sums):
     """sums[r, k] = units of the first k + 1 points in the order of row r; a sentinel at the end.
 
-    units (1, n), or (R, n) with one row for each row of `order` (R, n) and `sums` (R, n). What
-    rounding left of the total goes to the first point of the largest weight: to the last point it
-    might be much, and any other would depend on the order in which the points came. Of whole
-    numbers with a small sum the sums are rounded instead.
+    units (1, n), or (R, n) with one row for each row of `order` (R, n) and `sums` (R, n). The
+    rounding error of the total goes to the first point of the largest weight: for the last point it
+    might be large, and any other choice would depend on the order of the points. Sums of whole
+    numbers with a small total are rounded instead.
     """
     for row in range(order.shape[0]):
         unit = units[row if units.shape[0] > 1 else 0]
@@ -213,7 +213,7 @@ def accumulate_weights(units, order, sums):
             for k in range(index.size):
                 mass = unit[index[k]]
                 total += mass
-                if mass == largest:  # the first of them: then the residue is spent
+                if mass == largest:  # the first of them: then the residue is used up
                     total += residue
                     residue = np.int64(0)
                 out[k] = total
@@ -222,11 +222,11 @@ def accumulate_weights(units, order, sums):
 
 @inline
 def _advance(a, b, i, j, done, k, left, right, mass):
-    """One step of a plan: write the next pair and its mass, and advance the side that is spent."""
+    """One step of a plan: write the next pair and its mass, and advance the side at its end."""
     x, y = a[i], b[j]  # levels up to which both points reach
     reached = min(min(x, y), _TOTAL)
     left[k], right[k], mass[k] = i, j, np.float64(reached - done) * _UNIT  # from level `done` on
-    first = np.uint64(x <= y)  # without a branch, which would be a coin toss
+    first = np.uint64(x <= y)  # without a branch, which would be unpredictable
     return i + first, j + (np.uint64(1) - first), reached  # ties: left first, then a step of mass 0
 
 
@@ -234,9 +234,9 @@ def _advance(a, b, i, j, done, k, left, right, mass):
 def next_stretch(A, B, at, reached, left, right, mass, n_steps):
     """Continue the plans of (up to) four rows by `n_steps` pairs each.
 
-    A (R, n), B (R, m): accumulated integer weights; at (4, 2) uint64 and reached (4,) int64: where
-    each row stands, from zero; left, right (4, steps) uint32, mass (4, steps). A row has
-    n + m - 1 steps in all. Rows beyond the last repeat it.
+    A (R, n), B (R, m): accumulated integer weights; at (4, 2) uint64 and reached (4,) int64: the
+    position of each row, from zero; left, right (4, steps) uint32, mass (4, steps). A row has n + m
+    - 1 steps in all. Rows beyond the last repeat it.
     """
     last = A.shape[0] - 1  # rows beyond it repeat it
     r1, r2, r3 = min(1, last), min(2, last), min(3, last)

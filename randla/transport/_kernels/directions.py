@@ -8,11 +8,11 @@ from randla.transport._kernels.sort import sort_rows
 
 @kernel
 def cost_directions(theta, X, Y, shifts, p, U, V, spare, spare_order, keys, counts, out):
-    """out[r] = cost of the projections of X and Y (d, n) onto theta[r], as `cost_equal` has it.
+    """out[r] = cost of the projections of X and Y (d, n) onto theta[r], as in `cost_equal`.
 
-    The steps are those of three kernels on batches U, V (B, n) that stay in cache. Called one by
-    one they are so short that two threads spend a fifth of their time waiting for each other's
-    Python. The last arrays but `out` as in `sort_rows`.
+    The steps are those of three kernels on batches U, V (B, n) that stay in cache. Separate calls
+    would be so short that two threads spend a fifth of their time waiting for the interpreter. The
+    last arrays except `out` are as in `sort_rows`.
     """
     for first in range(0, out.size, U.shape[0]):  # batches that stay in cache
         last = min(first + U.shape[0], out.size)

@@ -2,7 +2,7 @@
 
 With t = u_i - v_j + shift over the pairs of the monotone coupling, of masses m_ij, the derivative
 of a cost with respect to u_i is r_i = sum_j m_ij p sign(t) |t|^{p-1}. A linear function of the
-projection, a_i (alpha + beta u_i), may be taken off: it is a control variate, whose part in the
+projection, a_i (alpha + beta u_i), may be subtracted: it is a control variate, whose part in the
 gradient is known exactly.
 """
 

@@ -11,8 +11,8 @@ _AT_A_TIME = 8  # splits whose labels stay in the first-level cache, while a row
 
 @kernel
 def draw_labels(key, number, n, labels):
-    """Set `labels` (N,) to 0 for n of the points, a uniform choice, and to 1 for the others; number
-    0 is the split as it is, with the first n.
+    """Set `labels` (N,) to 0 for n of the points, chosen uniformly, and to 1 for the others; number
+    0 is the given split, with the first n.
 
     Selection sampling: Knuth, "The Art of Computer Programming" 2, section 3.4.2, algorithm S.
     """
@@ -33,7 +33,7 @@ def draw_labels(key, number, n, labels):
 @kernel
 def split_row(z, order, labels, u, v):
     """Sorted points of label 0 to `u` (n + 1,) and of label 1 to `v` (m + 1,), without a branch:
-    each point is written to both, at places of which one moves on.
+    each point is written to both, and one of the positions advances.
     """
     i, j, one = np.uint64(0), np.uint64(0), np.uint64(1)
     for k in range(z.size):

@@ -1,14 +1,14 @@
-"""Kantorovich potentials of one-dimensional transport, and what sampling adds to its costs.
+"""Kantorovich potentials of one-dimensional transport, and the bias of its costs from sampling.
 
 The potential of a sorted row u, with masses that sum to A_k after k points, is the derivative of
 the cost with respect to these masses. It grows from a point to the next by
 
     phi(u_{k+1}) - phi(u_k) = |u_{k+1} - g|^p - |u_k - g|^p,    g = G^{-1}(A_k),
 
-since a mass that is moved from u_k to u_{k+1} is matched at the level A_k (Santambrogio, "Optimal
-Transport for Applied Mathematicians", section 2.2). Where the other side jumps at that very level,
-from v_j to v_{j+1}, the mean of both differences is taken: the mean of the one-sided derivatives.
-Whether it does is decided in the integers of `accumulate_weights`, or in those of uniform weights.
+since mass that is moved from u_k to u_{k+1} is matched at the level A_k (Santambrogio, "Optimal
+Transport for Applied Mathematicians", section 2.2). If the other side jumps at exactly that level,
+from v_j to v_{j+1}, the mean of both differences is used: the mean of the one-sided derivatives.
+Ties of levels are decided in the integers of `accumulate_weights`, or in those of uniform weights.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def _add_costs(u, q, shift, unit, p, factor, out):
         for k in range(out.size):
             out[k] += factor * abs(np.float64(u[k]) + shift - q[k])
     else:
-        for k in range(out.size):  # without a branch, so that powers vectorise
+        for k in range(out.size):  # without a branch, so that powers vectorize
             out[k] += factor * power(abs(np.float64(u[k]) + shift - q[k]) * unit, p)
 
 
@@ -112,7 +112,7 @@ def _fill_weights(x, y, shift, p, out):
     for k in range(out.size):
         gap = abs(0.5 * (x[k] + x[k + 1]) - 0.5 * (y[k] + y[k + 1]) + shift)
         least = 0.25 * ((x[k + 1] - x[k]) + (y[k + 1] - y[k]))
-        # below p = 2 quantiles are told apart by their spacings at best
+        # below p = 2 quantiles are resolved by their spacings at best
         out[k] = max(gap, least) if p < 2.0 else gap
     for k in range(out.size):
         out[k] = p * (p - 1.0) * power(out[k], p - 2.0)
@@ -120,14 +120,14 @@ def _fill_weights(x, y, shift, p, out):
 
 @kernel
 def fill_biases(U, V, A, B, shifts, p, K, biases, noises, ties):
-    """What sampling adds to the mean cost of each row, the noise of that, and equal neighbours.
+    """The bias of each row's cost from sampling, the noise of that, and equal neighbors.
 
-    For samples of laws F and G the cost is too large by some (1/n + 1/m) / 2 times the integral of
+    For samples of laws F and G the cost is too large by about (1/n + 1/m) / 2 times the integral of
     t (1 - t) p (p - 1) |F^{-1} - G^{-1}|^{p-2} (F^{-1})' (G^{-1})' (the second derivative of the
     cost, times the variance of the empirical process). With the spacings of the two samples between
     K levels as derivatives, which are independent, the sum over levels is `biases` [r], without the
     factor (1/n + 1/m) / 2, and the root of the sum of squares `noises` [r]. ties[r]: pairs of equal
-    neighbours among both rows.
+    neighbors among both rows.
     """
     at_u, at_v = np.empty(K, np.uint32), np.empty(K, np.uint32)
     share_u, share_v, x, y = np.empty(K), np.empty(K), np.empty(K), np.empty(K)

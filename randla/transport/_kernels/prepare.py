@@ -1,4 +1,4 @@
-"""Reading a cloud of points: column statistics, a centred transposed copy; variances of rows."""
+"""Reading a cloud of points: column statistics, a centered transposed copy; variances of rows."""
 
 import math
 
@@ -24,33 +24,33 @@ def column_statistics(X, weights, first_scale, second_scale, out):
         for j in range(X.shape[1]):
             value = np.float64(X[i, j]) * first_scale * second_scale  # x 2^-exponent
             total[j] += weight * value  # the mean, but for the division
-            low[j] = value if value < low[j] else low[j]  # a branch-free minimum, vectorised over j
+            low[j] = value if value < low[j] else low[j]  # a branch-free minimum, vectorized over j
             high[j] = value if value > high[j] else high[j]
 
 
 @kernel
-def transpose_centred(
-    X, first, last, start, stop, first_scale, second_scale, centre, last_scale, out, at
+def transpose_centered(
+    X, first, last, start, stop, first_scale, second_scale, center, last_scale, out, at
 ):
-    """out[j - start, at + i - first] = (X[i, j] scaled - centre[j]) last_scale, for the points i
+    """out[j - start, at + i - first] = (X[i, j] scaled - center[j]) last_scale, for the points i
     from `first` and the coordinates j from `start`. Floor: read X and write `out` once.
     """
     whole = last - (last - first) % _BLOCK
     for i in range(first, whole, _BLOCK):
         for j in range(start, stop):
-            row, c, column = out[j - start], centre[j], at + i - first
+            row, c, column = out[j - start], center[j], at + i - first
             for k in range(_BLOCK):  # of fixed length, so that it is unrolled
                 value = np.float64(X[i + k, j]) * first_scale * second_scale  # x 2^-exponent
                 row[column + k] = (value - c) * last_scale  # rounded once, to the dtype of `out`
     for i in range(whole, last):
         for j in range(start, stop):
             value = np.float64(X[i, j]) * first_scale * second_scale
-            out[j - start, at + i - first] = (value - centre[j]) * last_scale
+            out[j - start, at + i - first] = (value - center[j]) * last_scale
 
 
 @kernel
-def column_moments(X, weights, first_scale, second_scale, centre, last_scale, out):
-    """(Weighted) sums of the columns of X (n, d), centred as above, and of squares: out (2, d).
+def column_moments(X, weights, first_scale, second_scale, center, last_scale, out):
+    """(Weighted) sums of the columns of X (n, d), centered as above, and of squares: out (2, d).
 
     `weights` (n,), or of size 0 for weight one. Floor: one read of X.
     """
@@ -61,7 +61,7 @@ def column_moments(X, weights, first_scale, second_scale, centre, last_scale, ou
         weight = weights[i] if weights.size else 1.0
         for j in range(X.shape[1]):
             value = np.float64(X[i, j]) * first_scale * second_scale
-            value = (value - centre[j]) * last_scale
+            value = (value - center[j]) * last_scale
             total[j] += weight * value
             square[j] += weight * value * value
 
@@ -91,18 +91,18 @@ def row_variances(P, weights, out):
 
 
 @kernel
-def snap_centres(mean, low, high, resolution, centres):
+def snap_centers(mean, low, high, resolution, centers):
     """Round means (n,) to multiples of 1/1024 of the spread, or of 2^resolution of the size.
 
-    A constant (low = high) is its own centre. Returns the largest distance of `low` and `high`
-    from their centre.
+    A constant (low = high) is its own center. Returns the largest distance of `low` and `high`
+    from their center.
     """
     farthest = 0.0
     for i in range(mean.size):
-        reach = max(high[i] - mean[i], mean[i] - low[i])  # 2^-10 of it moves no digit that counts
+        reach = max(high[i] - mean[i], mean[i] - low[i])  # 2^-10 of it changes no significant digit
         size = max(abs(low[i]), abs(high[i]))
         grid = max(math.frexp(reach)[1] - 10, math.frexp(size)[1] + resolution)
-        centre = math.ldexp(np.rint(math.ldexp(mean[i], -grid)), grid)  # a multiple of 2^grid
-        centres[i] = low[i] if low[i] == high[i] else centre  # no point is off a constant
-        farthest = max(farthest, max(high[i] - centres[i], centres[i] - low[i]))
+        center = math.ldexp(np.rint(math.ldexp(mean[i], -grid)), grid)  # a multiple of 2^grid
+        centers[i] = low[i] if low[i] == high[i] else center  # all points equal a constant
+        farthest = max(farthest, max(high[i] - centers[i], centers[i] - low[i]))
     return farthest

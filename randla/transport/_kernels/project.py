@@ -2,13 +2,13 @@
 
 Four directions and four coordinates at a time, so that a load of the points serves four
 multiply-adds. A projection is summed over the coordinates in fours, in their order, so that its
-bits depend neither on the tiles nor on which of the two kernels made it.
+bits depend neither on the tiles nor on the kernel.
 """
 
 import numpy as np
 
 from randla._jit import fused_kernel, inline, kernel
-from randla.transport._kernels.prepare import transpose_centred
+from randla.transport._kernels.prepare import transpose_centered
 
 #: Coordinates and points of a tile of a cloud of many coordinates: 256 KiB of float64.
 PACK = 256, 128
@@ -88,8 +88,8 @@ def project_rows(theta, points, out):
 def _add_packed(t0, t1, t2, t3, is_first, k, pack, n, sums):
     """Add k coordinates of n points to the sums of four directions; set them if `is_first`.
 
-    pack[j W + i] is coordinate j of point i, sums[r W + i] its projection on direction r: with the
-    strides known to the compiler one comparison shows that what is written is not what is read.
+    pack[j W + i] is coordinate j of point i, sums[r W + i] its projection on direction r: with
+    strides known to the compiler, one comparison shows that outputs and inputs do not overlap.
     """
     n, start = np.uint64(n), 0
     if is_first:
@@ -125,12 +125,12 @@ def _copy(values, out):
 
 
 @fused_kernel
-def project_packed(theta, X, first_scale, second_scale, centre, last_scale, pack, sums, at, out):
-    """out[:, at : at + n] = projections of points X (n, d), centred as `transpose_centred` has it.
+def project_packed(theta, X, first_scale, second_scale, center, last_scale, pack, sums, at, out):
+    """out[:, at : at + n] = projections of points X (n, d), centered as in `transpose_centered`.
 
     For many coordinates: some of them of a tile of W points at a time are copied into `pack`
     (K, W), which stays in the second-level cache while all directions use it. So X is read once,
-    as it lies. theta (B, d'), with zeros that make both multiples of four; `sums` (4, W).
+    in place. theta (B, d'), with zeros that make both multiples of four; `sums` (4, W).
     """
     n, d = X.shape
     n_blocks = -(-d // pack.shape[0])
@@ -141,10 +141,10 @@ def project_packed(theta, X, first_scale, second_scale, centre, last_scale, pack
         here = slice(at + first, at + last)
         for start in range(0, d, step):
             stop = min(start + step, d)
-            scales = first_scale, second_scale, centre, last_scale
-            transpose_centred(X, first, last, start, stop, *scales, pack, 0)
+            scales = first_scale, second_scale, center, last_scale
+            transpose_centered(X, first, last, start, stop, *scales, pack, 0)
             k = -(-(stop - start) // 4) * 4
-            pack[stop - start : k] = 0.0  # what pads d
+            pack[stop - start : k] = 0.0  # the padding of d
             t = theta[:, start : start + k]
             for r in range(0, theta.shape[0], 4):
                 if start > 0:

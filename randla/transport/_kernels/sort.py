@@ -1,11 +1,12 @@
 """Sorting the rows of a matrix in place, alone or with the permutation, by distribution.
 
 Projections of a cloud are numbers of one scale without much structure, so a row is sorted by two
-stable counting passes on a coarse integer key, and an insertion pass puts right the few neighbours
+stable counting passes on a coarse integer key, and an insertion pass corrects the few neighbors
 that share a key. With s the mean of |x| over the row and bits(.) the binary64 pattern as an
 integer, the key of x is
+integer, the key of x is
 
-    (bits(s + |x|) - bits(s)) >> shift,    counted from the middle, downwards for x < 0,
+    (bits(s + |x|) - bits(s)) >> shift,    counted from the middle, downward for x < 0,
 
 a monotone function that is linear near zero and logarithmic far out: a few points far away do not
 spoil the resolution of the others. It costs an addition and a shift, in vectors.
@@ -14,7 +15,7 @@ Rows on which the insertion pass would take long (narrow clusters far apart, num
 the last place apart) are sorted by counting passes over all of their bits instead. Both ways are
 stable, so that the result, permutation included, is that of ``argsort(kind="stable")``.
 
-Work for n numbers: about a dozen sequential or scattered passes in cache, whatever n; a comparison
+Work for n numbers: about a dozen sequential or scattered passes in cache, for any n; a comparison
 sort needs log2(n) unpredictable branches for each number. Rows are finite.
 """
 
@@ -38,12 +39,12 @@ def digit_bits(n):
     log = 0
     while (1 << log) < n:
         log += 1
-    return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)  # some 2^8 keys a number
+    return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)  # about 2^8 keys a number
 
 
 @summing_kernel
 def _scale(x):
-    """Mean of |x|, and the largest |x| as bits (an integer maximum is vectorised)."""
+    """Mean of |x|, and the largest |x| as bits (an integer maximum is vectorized)."""
     total, top = 0.0, np.int64(0)
     for i in range(x.size):
         magnitude = np.float64(abs(x[i]))
@@ -131,7 +132,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
     shifts = 0
     for first in range(0, x.size - 1, 32):  # whole stretches in order are passed over in vectors
         last = min(first + 33, x.size)
-        if _n_descents(x[first:last]) > 0:  # neighbours of one key out of order
+        if _n_descents(x[first:last]) > 0:  # neighbors of one key out of order
             shifts += _insert(x, order, first + 1, last)
             if shifts > limit:
                 return False

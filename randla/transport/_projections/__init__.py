@@ -1,1 +1,1 @@
-"""Projections of clouds, and what is found from them once sorted: costs, slopes, potentials."""
+"""Projections of clouds, and what is computed from them once sorted: costs, slopes, potentials."""

@@ -31,12 +31,12 @@ class PairOfClouds:
     Attributes
     ----------
     unit : float
-        Costs are those of lengths times `unit`. One unless p is large, where powers of plain
-        distances would leave the range of doubles: then the largest of the first costs is one.
+        Costs are those of lengths times `unit`. One unless p is large and powers of plain distances
+        would leave the range of doubles: then the largest of the first costs is one.
     n_points : int
-        Of both clouds.
+        Number of points of both clouds.
     seconds : float
-        Rough time for one direction.
+        Approximate time for one direction.
     """
 
     def __init__(self, p: float, n_points: int, dim: int, weighted: bool) -> None:
@@ -92,8 +92,8 @@ class ProjectedCosts(PairOfClouds):
         return out
 
     def _shifts(self, theta: Array) -> Array:
-        """Difference of the projected centres, theta' (c_1 - c_2)."""
-        return along(theta, self._x.centre - self._y.centre)
+        """Difference of the projected centers, theta' (c_1 - c_2)."""
+        return along(theta, self._x.center - self._y.center)
 
     def _batch(self, L: int) -> int:
         x, y = self._x, self._y

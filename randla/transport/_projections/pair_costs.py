@@ -22,8 +22,8 @@ _SMALL = 2.0**-10  # size of a pair over that of all clouds, from which it loses
 class PairCosts:
     """Projected costs of all pairs of clouds: each cloud is sorted once for each direction.
 
-    Pairs of clouds that are small and close, by the standard of all, are left to `groups`, whose
-    costs need a unit and an origin of their own.
+    Pairs of clouds that are small and close, compared with all, are left to `groups`, whose costs
+    have their own unit and origin.
     """
 
     def __init__(self, clouds: Clouds, p: float) -> None:
@@ -50,8 +50,8 @@ class PairCosts:
         """Costs (L, P) of the pairs at directions (L, d); fills `variances` (K, L)."""
         L, d = theta.shape
         out = np.empty((L, len(self.pairs)))
-        centres = np.array([x.centre for x in self.items])
-        shifts = theta @ (centres - centres[0]).T  # (L, K)
+        centers = np.array([x.center for x in self.items])
+        shifts = theta @ (centers - centers[0]).T  # (L, K)
 
         def task(rows: slice, sides: list[Side]) -> None:
             cost, ones = np.empty((2, rows.stop - rows.start))
@@ -70,9 +70,9 @@ class PairCosts:
 def _labels(clouds: Clouds) -> NDArray[np.intp]:
     """Equal for clouds that are linked by pairs of a size below `_SMALL` of the largest."""
     K = len(clouds.items)
-    centres = np.array([x.centre for x in clouds.items])
+    centers = np.array([x.center for x in clouds.items])
     reach = np.array([x.reach for x in clouds.items])
-    gaps = np.array([np.abs(centres - centre).max(axis=1) for centre in centres])  # (K, K)
+    gaps = np.array([np.abs(centers - center).max(axis=1) for center in centers])  # (K, K)
     sizes = np.maximum(gaps, np.maximum(reach[:, None], reach))
     linked = (sizes < _SMALL * sizes.max()) | np.eye(K, dtype=bool)
     labels = np.arange(K)

@@ -27,9 +27,9 @@ class PairSlopes:
     x, y : Cloud
     p : float
     points : str
-        Of whose points: "X", "Y" or "both".
+        The points to differentiate by: "X", "Y" or "both".
     weights : bool
-        Whether in the weights of both clouds as well.
+        Whether to differentiate by the weights of both clouds, too.
     unit : float
     """
 
@@ -78,7 +78,7 @@ class PairSlopes:
     def _fill(self, theta: Array, costs: Array, R: dict[str, Array], S: dict[str, Array]) -> None:
         """Set costs (L,) and add derivatives in points R and in weights S, each (L, n)."""
         x, y = self._clouds
-        shifts = along(theta, x.centre - y.centre)
+        shifts = along(theta, x.center - y.center)
         adders = {name: self._slopes[name].adder(theta, rows) for name, rows in R.items()}
 
         def task(rows: slice, sides: list[Side]) -> None:

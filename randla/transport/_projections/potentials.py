@@ -12,7 +12,7 @@ from randla.transport._projections.projector import Side
 
 
 class Potentials:
-    """Of sorted rows of two clouds, on each direction."""
+    """Potentials of sorted rows of two clouds, on each direction."""
 
     def __init__(self, x: Cloud, y: Cloud, p: float, unit: float = 1.0) -> None:
         self.unit, self.masses = unit, (x.masses, y.masses)
@@ -43,7 +43,7 @@ class Potentials:
         fill_potentials(v, u, B, A, right.order[:k], self.masses[1], -shifts, *how, S)
 
     def biases(self, left: Side, right: Side, shifts: Array, K: int, out: Array) -> None:
-        """Set (3, k): biases, their noises, and numbers of equal neighbours; see the kernel."""
+        """Set (3, k): biases, their noises, and numbers of equal neighbors; see the kernel."""
         k = len(shifts)
         sums = self._sums(left, right, k)
         fill_biases(left.values[:k], right.values[:k], *sums, shifts, self.p, K, *out)

@@ -1,8 +1,8 @@
 """Clouds on the line: project them, sort them, couple them, cost them, a batch of rows at a time.
 
-A `Side` holds the rows of one cloud in the workspace of one thread; a `Coupling` is what the rows
-of a call have in common. Batches are small enough to stay in the second-level cache from projection
-to cost; those of clouds of many coordinates are large, as each batch reads the clouds anew.
+A `Side` holds the rows of one cloud in the workspace of one thread; a `Coupling` is the common part
+of the rows of a call. Batches are small enough to stay in the second-level cache from projection to
+cost; those of clouds of many coordinates are large, as each batch reads the clouds again.
 """
 
 import threading
@@ -31,20 +31,20 @@ from randla.transport._kernels.prepare import row_variances
 from randla.transport._kernels.sort import MAX_CELLS, sort_rows
 
 _BATCH_NUMBERS = 1 << 16  # of both sides together: 512 KiB of float64
-_BATCH_SECONDS = 4e-4  # shorter batches spend their time on calls
+_BATCH_SECONDS = 4e-4  # shorter batches are dominated by calls
 _WIDE_ROWS, _WIDE_NUMBERS = 128, 1 << 22  # of a batch of clouds of many coordinates: 32 MiB
 
 #: Numbers of a row from which our sort is used, by their bytes. Both sorts give the same bits. On
 #: 10^4 and 10^5 points in 3 and 10 dimensions the whole of `sliced_wasserstein` took 5 to 8 times
-#: as long (float32: 4 to 6 times) with NumPy's sort for AVX-512 on an AMD EPYC; at 300 points some
-#: 1.5 times (float32: as long). On other processors NumPy's sort is up to ten times as fast.
+#: as long (float32: 4 to 6 times) with NumPy's sort for AVX-512 on an AMD EPYC; at 300 points
+#: about 1.5 times (float32: as long). On other processors NumPy's sort is up to ten times as fast.
 OUR_SORT_FROM = {8: 256, 4: 512}
 
 #: Powers up to which costs stay in range in units of the clouds: differences are 0 or above 2^-53
-#: of these. Beyond it, up to `MAX_POWER`, distances are found by a ladder of powers.
+#: of these. Above it, up to `MAX_POWER`, distances are found by a sequence of powers.
 SAFE_POWER, MAX_POWER = 16.0, 1000.0
 
-#: Seconds for a number to be sorted and costed, and to be projected, a coordinate. Rough.
+#: Approximate seconds to sort and cost a number, and to project it, a coordinate.
 SECONDS_SORT, SECONDS_PROJECT = 5e-9, 6e-11
 
 
@@ -63,13 +63,13 @@ def batch_rows(n: int, m: int, dim: int, n_rows: int, *, weighted: bool = False)
     least = 8 if dim > 8 and not weighted else 4
     batch = max(_BATCH_NUMBERS // (n + m), least)
     seconds = n_rows * (n + m) * (SECONDS_SORT + SECONDS_PROJECT * dim)
-    n_batches = min(max(int(seconds / _BATCH_SECONDS), 1), 8)  # something for several threads
+    n_batches = min(max(int(seconds / _BATCH_SECONDS), 1), 8)  # work for several threads
     batch = min(batch, 4096, max(-(-n_rows // n_batches), least))
     return -(-batch // 4) * 4
 
 
 class SortArrays(NamedTuple):
-    """What our sort overwrites, for rows of up to n numbers; one for each thread."""
+    """The arrays that our sort overwrites, for rows of up to n numbers; a set for each thread."""
 
     spare: NDArray[Any]  # (n,), of the dtype of the rows
     spare_order: NDArray[np.int32]  # (n,)
@@ -78,13 +78,13 @@ class SortArrays(NamedTuple):
 
     @classmethod
     def of(cls, n: int, dtype: Any) -> "SortArrays":
-        """Uninitialised arrays."""
+        """Uninitialized arrays."""
         order, keys = np.empty((2, n), np.int32)
         return cls(np.empty(n, dtype), order, keys, np.empty((2, MAX_CELLS), np.uint32))
 
 
 class Side:
-    """The rows of one cloud: `values` (batch, n), and if asked for the `order` that sorted them
+    """The rows of one cloud: `values` (batch, n), and if requested the `order` that sorted them
     and, for integer weights `units`, their accumulated `sums`.
     """
 
@@ -102,7 +102,7 @@ class Side:
         self.sums = None if units is None else np.empty(shape, np.int64)
 
     def sort(self, k: int) -> None:
-        """Sort the first k rows of `values`, with `order` and `sums` if there are any."""
+        """Sort the first k rows of `values`, with `order` and `sums` if present."""
         P, order = self.values[:k], None if self.order is None else self.order[:k]
         if order is None and P.shape[1] < OUR_SORT_FROM[P.itemsize]:
             P.sort(axis=1)
@@ -119,9 +119,9 @@ class Projector:
     ----------
     clouds : sequence of Cloud
     weighted : sequence of bool
-        Which of them are to be coupled by their weights, equal ones as well.
+        Which of them are coupled by their weights, also if these are equal.
     ordered : sequence of bool
-        Of which of them the permutation matters; of none by default.
+        For which of them the permutation is needed; by default for none.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class Coupling:
     def distances(self, left: Side, right: Side, shifts: Array, p: float, out: Array) -> None:
         """W_p of the first len(out) sorted rows.
 
-        Beyond `SAFE_POWER` the distance of one power q gives the unit for the next, q^2. As all
+        Above `SAFE_POWER` the distance of one power q gives the unit for the next, q^2. As all
         masses are 2^-62 or more, W_q <= W_{q^2} <= 2^(62 / q) W_q. The middle of the two becomes
         one, so that W_256^256 is between 1e-150 and 1e150.
         """

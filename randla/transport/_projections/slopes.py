@@ -20,7 +20,7 @@ from randla.transport._projections.projector import (
     batch_rows,
 )
 
-_ROUND_NUMBERS = 1 << 21  # slopes that are held at a time: 16 MiB
+_ROUND_NUMBERS = 1 << 21  # slopes held at a time: 16 MiB
 _POINTS = 2048  # points of a part of the accumulation
 
 
@@ -36,14 +36,14 @@ class Slopes:
 class ProjectedSlopes:
     """Gradients of E sum_k weight_k W_p^p(theta' x, theta' y_k) with respect to the points of x.
 
-    Lengths are multiplied by `unit`, which keeps squares of powers in range where p is large.
+    Lengths are multiplied by `unit`, which keeps squares of powers in range if p is large.
 
-    At p = 2 the slope of a point is close to a linear function of its own projection,
-    a_i theta' c_i with c_i = 2 sum_k weight_k (m_x - m_k + (1 - s_k)(x_i - m_x)), m the means and
-    s_k^2 = tr S_k / tr S_x. Its part in the gradient, a_i theta theta' c_i, has mean a_i c_i / d:
-    it is taken off the slopes and added back exactly. (A frame makes the mean of theta theta'
-    exact by itself; to take off an exact part without the slope s_k can do harm. On directions
-    of the user nothing is taken off, so that the gradient is that of the mean over them.)
+    At p = 2 the slope of a point is close to a linear function of its own projection, a_i theta'
+    c_i with c_i = 2 sum_k weight_k (m_x - m_k + (1 - s_k)(x_i - m_x)), m the means and s_k^2 = tr
+    S_k / tr S_x. Its part in the gradient, a_i theta theta' c_i, has mean a_i c_i / d: it is
+    subtracted from the slopes and added back exactly. (A frame makes the mean of theta theta' exact
+    by itself; subtracting an exact part without the slope s_k can do harm. On the user's directions
+    nothing is subtracted, so that the gradient is that of the mean over them.)
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ProjectedSlopes:
         return Slopes(costs, *self.finish(mean))
 
     def begin(self, design: Design) -> None:
-        """Choose whether the linear control is taken off on this design."""
+        """Choose whether the linear control is subtracted on this design."""
         self._is_linear = self.p == 2.0 and design.kind != "array"
 
     def finish(self, mean: "BlockMeans") -> tuple[Array, Array]:
@@ -106,7 +106,7 @@ class ProjectedSlopes:
             return np.zeros(len(theta)), 0.0
         beta = 2.0 * self._ratios[k]  # 2 (1 - s_k)
         x, y = self._x, self._ys[k]
-        return along(theta, 2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
+        return along(theta, 2.0 * (x.mean - y.mean) - beta * (x.mean - x.center)), beta
 
     def _add_exact_part(self, gradient: Array) -> None:
         """Add the exact mean of the linear control, sum_k weight_k a_i c_i / d."""
@@ -116,7 +116,7 @@ class ProjectedSlopes:
             constant += 2.0 * weight * (x.mean - y.mean)
             slope += 2.0 * weight * ratio  # of x_i - m_x in c_i
         for rows, points in x.blocks():
-            part = np.subtract(points.T, x.mean - x.centre, dtype=np.float64)  # x_i - m_x, (n', d)
+            part = np.subtract(points.T, x.mean - x.center, dtype=np.float64)  # x_i - m_x, (n', d)
             part *= slope
             part += constant  # c_i
             part *= x.masses[rows, None] / d  # a_i c_i / d = E a_i theta theta' c_i
@@ -129,7 +129,7 @@ class ProjectedSlopes:
         given the sorted sides of both clouds.
         """
         x, ys = self._x, self._ys
-        shifts = [along(theta, x.centre - y.centre) for y in ys]  # (L,) each
+        shifts = [along(theta, x.center - y.center) for y in ys]  # (L,) each
         lines = [self._lines(theta, k) for k in range(len(ys))]
 
         def add(rows: slice, own: Side, k: int, other: Side) -> None:
@@ -144,7 +144,7 @@ class ProjectedSlopes:
         x, ys, L = self._x, self._ys, len(theta)
         R = np.zeros((L, x.size))
         add = self.adder(theta, R)
-        shifts = [along(theta, x.centre - y.centre) for y in ys]
+        shifts = [along(theta, x.center - y.center) for y in ys]
 
         def task(rows: slice, sides: list[Side]) -> None:
             own, *others = sides
@@ -162,7 +162,7 @@ class ProjectedSlopes:
 
 
 def rounds(design: Design, size: int, progress: bool) -> Iterator[tuple[int, int]]:
-    """Ranges of directions, whole blocks, for which arrays of `size` numbers a direction are held
+    """Ranges of directions, whole blocks, for which arrays of `size` numbers a direction are stored
     at a time.
     """
     L, block = design.n, design.block
@@ -179,12 +179,12 @@ class BlockMeans:
     """The mean over a design of R' theta, and its error from the spread over blocks.
 
     Rows R (L', n) and theta (L', d) come in rounds of whole blocks; without `theta` they are
-    averaged as they are.
+    averaged unchanged.
 
     Attributes
     ----------
     size : int
-        Numbers held for a direction.
+        Numbers stored for a direction.
     """
 
     def __init__(self, n: int, design: Design, *, is_plain: bool = False) -> None:
@@ -227,7 +227,7 @@ class BlockMeans:
         self._is_first = False
 
     def result(self) -> tuple[Array, Array]:
-        """Mean and error, each (n, d); the sums are spent."""
+        """Mean and error, each (n, d); overwrites the sums."""
         total, square, n_blocks = self._total, self._square, self._n_blocks
         total /= n_blocks  # mean less the pilot
         if n_blocks > 1:
@@ -238,7 +238,7 @@ class BlockMeans:
             square /= (n_blocks - 1) * n_blocks  # variance of the mean over blocks
             np.sqrt(square, out=square)
         else:
-            square[:] = 0.0  # one direction of the user, or d = 1
+            square[:] = 0.0  # one direction given by the user, or d = 1
         total += self._pilot
         del self._pilot
         return total, square

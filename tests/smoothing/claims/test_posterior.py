@@ -35,7 +35,7 @@ LAWS = {
     "noise": stats.lognorm(0.5),
 }
 VARIANCES = np.array([math.pi**2 / 12, 0.25, 0.25])
-# Of z, z^2, x_0^2, and the standardised steps and observations.
+# Of z, z^2, x_0^2, and the standardized steps and observations.
 EXPECTED = np.array([0.0, 0.0, 0.0, *VARIANCES, 1.0, 1.0, 1.0])
 #: Six to 48 particles in collapsed moves.
 SIZE = Size(N_PARTICLES, np.zeros(3), np.array([0.5, 0.0, -1.5]), 100)

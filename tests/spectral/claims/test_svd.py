@@ -20,10 +20,10 @@ SPECTRA = {
     false_alarm=1e-7,
 )
 def test_the_error_for_an_operator(trial, monkeypatch):
-    from randla.spectral._krylov import routes
+    from randla.spectral._krylov import subspace
 
-    monkeypatch.setattr(routes, "choose_route", lambda *_: "krylov")
-    monkeypatch.setattr(routes, "_KRYLOV_COLUMNS", 30)  # or it would span the whole space
+    monkeypatch.setattr(subspace, "choose_route", lambda *_: "krylov")
+    monkeypatch.setattr(subspace, "_KRYLOV_COLUMNS", 30)  # or it would span the whole space
     for s in SPECTRA.values():
         A = rotated(np.random.default_rng(0), 70, 60, s)
         covered, ratios = [], []

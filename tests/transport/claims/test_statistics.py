@@ -31,7 +31,7 @@ class Instance:
         design = Directions("rqmc" if d == 3 else "orthogonal", d, 32_000, draw_key(99))
         theta = design.rows(0, design.n // block * block)
         f, columns = self.costs(theta), self.controls("full").evaluate(theta)
-        result = fit(f, columns.centred, columns.sizes, block=block)
+        result = fit(f, columns.centered, columns.sizes, block=block)
         self.truth, self.truth_error = result.estimate, result.standard_error
         self.variance = f.var()
 
@@ -53,7 +53,7 @@ class Instance:
             table, sizes = np.empty((R, n, 0)), np.empty(0)
         else:
             columns = self.controls(name).evaluate(self.theta)
-            table, sizes = columns.centred.reshape(R, n, -1), columns.sizes
+            table, sizes = columns.centered.reshape(R, n, -1), columns.sizes
         options = {"block": self.block, "family": name}
         results = [
             fit(f, C, sizes, cross_fit=cross_fit, **options)

@@ -1,20 +1,20 @@
-"""The flat part of a diffuse start: least squares beside the Kalman filter.
+"""The flat part of a diffuse start: least squares along with the Kalman filter.
 
 With x_0 = m_0 + D delta + P_0^{1/2} e, delta flat, the filter runs on the mean and on the q
 columns of D, each a mean that sees zeros for y and the intercepts. The innovations of y given
 delta are then e + E delta, E those of the columns, so delta is a least squares problem that grows
-by a few rows a time. A triangle keeps it, [E, e] = orthogonal [R, z; 0, rho]:
+by a few rows a time. It is stored as a triangle, [E, e] = orthogonal [R, z; 0, rho]:
 
     delta_hat = -R^{-1} z,   Cov(delta | y) = R^{-1} R^{-T},
     log L = log L given delta_hat, with rho^2 as sum of squares, - log |det R| + q/2 log 2 pi,
 
 the integral over delta of the density of y. Nothing is subtracted, and the first observations are
-no special case. All further recursions are linear in the means, so they go on with the mean
-m + D delta_hat and the columns D R^{-1} (`resolve`), which uncertainty about delta adds to a root
+not a special case. All further recursions are linear in the means, so they continue with the mean m
++ D delta_hat and the columns D R^{-1} (`resolve`), by which uncertainty about delta adds to a root
 of the covariance.
 
 Sources: de Jong, "The diffuse Kalman filter", Ann. Statist. 19 (1991), 1073-1083 (the augmented
-filter; there with sums of squares in the place of the triangle).
+filter; there with sums of squares instead of the triangle).
 """
 
 import math
@@ -26,12 +26,12 @@ from randla.smoothing._kernels.particles.unowned import unowned
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _SMALL = 1e-9  # sine of a rotation whose cosine is one
 _NEGLIGIBLE = 1e-40  # sine of a rotation that is none
-_SMALLEST = 1e-290  # below it numbers are slow: the start is forgotten
+_SMALLEST = 1e-290  # below it numbers are slow (subnormal): the start is forgotten
 
 
 @kernel
 def solve_start(system, past, start, columns, E):
-    """Least squares beside a filter that has run; returns what it adds to the log-likelihood.
+    """Least squares for a filter that has run; returns its contribution to the log-likelihood.
 
     columns (T, q, d) and E (T, q, k) get D R^{-1} of the filtered columns and of their innovations;
     the means and innovations in `past` become those at delta_hat. Arrays of one row are work.
@@ -126,10 +126,10 @@ def absorb(a, e, E, start):
 
 @kernel
 def solve(start):
-    """Fill delta and inverse = R^{-1}; returns what the flat start adds to the log-likelihood.
+    """Fill delta and inverse = R^{-1}; returns the contribution of the flat start.
 
-    `inflation` gets the standard error of each delta relative to that by the row which tells most
-    of it, if all others were known: 1e14 or more where it is not determined.
+    `inflation` gets the standard error of each delta relative to that from its most informative row
+    alone, if all others were known: 1e14 or more if it is not determined.
     """
     X, V, q = start.triangle, start.inverse, start.largest.size
     value = q * _HALF_LOG_2PI - 0.5 * X[q, q] * X[q, q]
@@ -193,7 +193,7 @@ def smooth_columns(system, G, columns, move):
 
 @kernel
 def add_products(columns, covariance, lag):
-    """Add the products of the columns of each time, and of neighbours."""
+    """Add the products of the columns of each time, and of neighbors."""
     columns, covariance, lag = unowned(columns), unowned(covariance), unowned(lag)
     n_steps, q, d = columns.shape
     for t in range(n_steps):
@@ -209,7 +209,7 @@ def add_products(columns, covariance, lag):
 
 @summing_kernel
 def add_gradient(system, past, columns, E, rs, rho, u, g):
-    """Add what the smoothed columns tell to the gradients: see `kalman_score`, r, u and m_s there.
+    """Add the smoothed columns' part of the gradients: see `kalman_score` for r, u and m_s.
 
     rs (q, d) begins with zeros.
     """

@@ -1,9 +1,9 @@
 """Forward-backward in logarithms for a hidden Markov chain with finitely many states.
 
-A sum of exponentials is taken as a plain scalar product, K instead of K^2 exponentials a step,
-where that loses nothing: both factors are shifted to a maximum of one, so what underflows is
-below 1e-308, and a total above 1e-250 does not feel it; of the probabilities of pairs, which are
-all wanted, none above 1e-290 is lost where their total is above `_SAFE_PAIRS`. Else the terms are
+A sum of exponentials is computed as a plain scalar product, K instead of K^2 exponentials a step,
+if that loses nothing: both factors are shifted to a maximum of one, so terms that underflow are
+below 1e-308, and do not affect a total above 1e-250; of the probabilities of pairs, which are all
+needed, none above 1e-290 is lost if their total is above `_SAFE_PAIRS`. Otherwise the terms are
 added in logarithms.
 
 Sources: Rabiner, "A tutorial on hidden Markov models and selected applications in speech
@@ -18,7 +18,7 @@ import numpy as np
 
 from randla._jit import kernel
 
-_SAFE = 1e-250  # a total above it does not feel terms that underflow, each below 1e-308
+_SAFE = 1e-250  # a total above it is not affected by terms that underflow, each below 1e-308
 _SAFE_PAIRS = 1e-16  # above it no pair of probability over 1e-290 has underflowed
 
 
@@ -52,13 +52,13 @@ def forward_backward(y, log_initial, P, log_P, log_emission, log_alpha, probs, p
     """Fill the smoothed probabilities; returns the log-likelihood and -1, or -inf and a time.
 
     y (T,) int64 holds symbols, -1 where missing. log_alpha (T, K) gets
-    log p(x_t, y_0..y_t) - log p(y_0..y_t); `probs` (T, K) holds log beta on the way. The time that
+    log p(x_t, y_0..y_t) - log p(y_0..y_t); `probs` (T, K) temporarily holds log beta. The time that
     is returned is the first at which the observations so far have probability zero.
     """
     n_steps, K = probs.shape
     a, terms, total = np.empty(K), np.empty(K), 0.0  # a: filtered law at t - 1, largest entry one
     top = 0.0
-    for t in range(n_steps):  # forward: alpha_t(j) = g_t(j) sum_i alpha_{t-1}(i) P_ij, normalised
+    for t in range(n_steps):  # forward: alpha_t(j) = g_t(j) sum_i alpha_{t-1}(i) P_ij, normalized
         now = log_alpha[t]
         for j in range(K):
             if t == 0:

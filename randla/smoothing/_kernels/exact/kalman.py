@@ -1,12 +1,12 @@
 """Square-root Kalman filter, smoother and likelihood gradient.
 
-Every covariance is held as a factor S with S S' = P, and every update is a product of Householder
+Every covariance is stored as a factor S with S S' = P, and every update is a product of Householder
 reflections that act on the columns of a pre-array (an array algorithm). No covariance is ever
-subtracted from another one, so none loses its sign or its digits: with a prior variance of 1e12
-the variances are right to about 1e-10, where the textbook recursion keeps 4 digits.
+subtracted from another one, so none loses its sign or its digits: with a prior variance of 1e12 the
+variances are accurate to about 1e-10, where the textbook recursion keeps 4 digits.
 
 A row of a pre-array that is, up to rounding, a combination of the rows above it gets no pivot
-(`triangularise`). That is how zero variances are handled: the regression of x_t on x_{t+1} then
+(`triangularize`). That is how zero variances are handled: the regression of x_t on x_{t+1} then
 uses a largest set of components of x_{t+1} that are not determined by the others.
 
 Sources: Kaminski, Bryson and Schmidt, "Discrete square root filtering: a survey of current
@@ -57,7 +57,7 @@ def covariance_root(P, root):
 
 
 @summing_kernel
-def triangularise(M, n_pivots, n_rows, n_cols, floor, pivots):
+def triangularize(M, n_pivots, n_rows, n_cols, floor, pivots):
     """Reflect the columns of M[:n_rows, :n_cols] until M[:n_pivots] is lower triangular.
 
     A row i whose part that is not explained by the rows above has norm <= floor[i] gets no pivot:
@@ -114,7 +114,7 @@ def row_norm(M, i, n_cols):
 
 @kernel
 def find_observed(y, seen):
-    """Write the numbers of the entries that are not NaN to `seen`; returns how many."""
+    """Write the indices of the entries that are not NaN to `seen`; returns how many."""
     n = 0
     for i in range(y.size):
         if not math.isnan(y[i]):
@@ -136,7 +136,7 @@ def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
     The pre-array [[R_root, H S], [0, S]] becomes [[F_root, 0], [K F_root, S_new]] in the work
     array M; `seen` gets the observed components and `e` the innovations
     F_root^{-1} (y - d - H m).
-    Returns the number of observed components, the log normaliser of the density of the row and the
+    Returns the number of observed components, the log normalizer of the density of the row and the
     half of its sum of squares, or (-1, 0, 0) if its law is degenerate.
     """
     k, dim = H.shape
@@ -153,7 +153,7 @@ def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
             for b in range(k):
                 M[a, b] = R_root[seen[a], b]
         floor[:n] = 0.0
-        triangularise(M, n, n, k, floor, pivots)
+        triangularize(M, n, n, k, floor, pivots)
     tiny = 16.0 * _EPS * width  # relative rounding error of a row of the pre-array
     for a in range(n):
         i = seen[a]
@@ -164,14 +164,14 @@ def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
             if H[i, j] != 0.0:
                 scale += abs(H[i, j]) * row_norm(S, j, dim)
                 for b in range(dim):
-                    M[a, n + b] += H[i, j] * S[j, b]  # H S beside R_root
+                    M[a, n + b] += H[i, j] * S[j, b]  # H S next to R_root
         floor[a] = tiny * scale
     for j in range(dim):  # the second block row, [0, S]
         for b in range(n):
             M[n + j, b] = 0.0
         for b in range(dim):
             M[n + j, n + b] = S[j, b]
-    if triangularise(M, n, width, width, floor, pivots) < n:
+    if triangularize(M, n, width, width, floor, pivots) < n:
         return -1, 0.0, 0.0
     log_norm, half = -0.5 * n * _LOG_2PI, 0.0  # log N(y; H m + d, F) = log_norm - half
     for a in range(n):  # e = F_root^-1 (y - d - H m) by forward substitution
@@ -200,7 +200,7 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
     """From the filtered (m, S) at t to the prediction at t + 1, in place.
 
     The pre-array [[A S, Q_root], [S, 0]] becomes [[S_next, 0], [G S_next, C]]. G is the gain of
-    the regression of x_t on x_{t+1} and C a root of what that leaves of the covariance of x_t.
+    the regression of x_t on x_{t+1} and C a root of the remaining covariance of x_t.
     For an empty G the second row of blocks is left out.
     """
     d = A.shape[0]
@@ -217,10 +217,10 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
             if A[i, j] != 0.0:
                 scale += abs(A[i, j]) * row_norm(S, j, d)
                 for b in range(d):
-                    M[i, b] += A[i, j] * S[j, b]  # A S beside Q_root
+                    M[i, b] += A[i, j] * S[j, b]  # A S next to Q_root
         floor[i] = tiny * scale
     floor[d:] = 0.0
-    triangularise(M, n_rows, n_rows, 2 * d, floor, pivots)
+    triangularize(M, n_rows, n_rows, 2 * d, floor, pivots)
     rank = d  # of the predicted covariance A P A' + Q
     for i in range(d):
         rank -= pivots[i] < 0
@@ -229,7 +229,7 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
             S[i, b] = M[i, b] if b < rank else 0.0  # S_next
     if n_rows > d:
         read_gain(M, rank, pivots, G, C)
-    for i in range(d):  # m = A m + c, in the memory of floor on the way
+    for i in range(d):  # m = A m + c, temporarily in the memory of floor
         floor[i] = c[i]
         for j in range(d):
             floor[i] += A[i, j] * m[j]
@@ -282,7 +282,7 @@ def step_back(A, c, mean, S, m, G, C, M, pivots, move, covariance, lag):
             for b in range(d):
                 lag[i, j] += M[i, d + b] * S[j, b]  # G S S'
     move[:] = 0.0  # as the floor: each row keeps what it has
-    triangularise(M, d, d, 2 * d, move, pivots)  # [S_t, 0], S_t S_t' = C C' + G P_{t+1} G'
+    triangularize(M, d, d, 2 * d, move, pivots)  # [S_t, 0], S_t S_t' = C C' + G P_{t+1} G'
     for i in range(d):
         for b in range(d):
             S[i, b] = M[i, b]
@@ -321,7 +321,7 @@ def keep_gain(M, n, K, U):
 
 @kernel
 def run_filter(y, system, work, past, keep):
-    """The forward pass; what `past` keeps of each time has the time axis 0, of length one or T.
+    """The forward pass; the arrays in `past` have the time axis 0, of length one or T.
 
     y is (T, k) with NaN where missing. Returns the log-likelihood and -1, or anything and the
     first degenerate time. With a diffuse start the sums of squares are missing: see `diffuse`.

@@ -9,12 +9,12 @@ filtered covariance and m_s the smoothed mean,
     dl/dR = 1/2 sum (u u' - D),   dl/dB = sum (u m_s' - K' (I - A' Y)).
 
 With intercepts, dl/dc = sum r and dl/dd = sum u. With a diffuse start (see `diffuse`) all this is
-the gradient given delta, and its expectation over delta given y is wanted. Only r, u and m_s depend
-on delta, linearly: their products get those of the columns on top.
+the gradient given delta, and its expectation over delta given y is needed. Only r, u and m_s depend
+on delta, linearly: the products of the columns are added to their products.
 
-Y is carried backwards as a whole, Y_{t-1} = (B' K' + (I - K B)' A' Y_t) G_{t-1}' with the
+Y is propagated backward as a whole, Y_{t-1} = (B' K' + (I - K B)' A' Y_t) G_{t-1}' with the
 smoother's gain G: a product of N, which is tiny after a nearly diffuse start, with P_f, which is
-huge then, would lose all digits.
+then huge, would lose all digits.
 """
 
 from randla._jit import kernel, summing_kernel
@@ -48,7 +48,7 @@ def multiply_left(X, Y, out):
 
 @kernel
 def gradient(system, past, work, g):
-    """From what the filter kept in `past` to the gradients, added to the record g.
+    """From the filter's arrays in `past` to the gradients, added to the record g.
 
     Those of covariances are symmetric: dl = sum(g.Q * dQ) for a symmetric dQ. The filtered means
     become the smoothed ones. `work` is a record of arrays that begin as zeros.
@@ -73,7 +73,7 @@ def gradient(system, past, work, g):
 
 @summing_kernel
 def multiply_right(Y, G, W):
-    """Y G' in the place of Y."""
+    """Y G' instead of Y."""
     for i in range(Y.shape[0]):
         for j in range(Y.shape[0]):
             W[i, j] = Y[i, j]

@@ -1,8 +1,8 @@
 """Filter and score of one observed number with a sparse transition matrix: O(d (d + q)) a time.
 
 For the hundreds of evaluations of maximum likelihood in structural models, whose transition
-matrices have a few entries a row. Plain covariances, where `kalman` has factors: the part of the
-start that is diffuse is not in the covariance but in columns beside the mean (de Jong, "The
+matrices have a few entries a row. Covariances are stored directly, where `kalman` has factors: the
+diffuse part of the start is not in the covariance but in columns next to the mean (de Jong, "The
 diffuse Kalman filter", Ann. Statist. 19 (1991), 1073-1083), so nothing large is ever subtracted.
 
 The last column of the states is the mean, which sees y; the q before it begin in the diffuse
@@ -18,9 +18,9 @@ from randla._jit import kernel, summing_kernel
 
 _SMALL = 1e-9  # sine of a rotation whose cosine is one
 _NEGLIGIBLE = 1e-40  # sine of a rotation that is none
-_DETERMINED = 1e-10  # what is left of a column, relative to it, that still determines a state
-_ROUNDING = 1e-15  # change of a covariance, relative to its scale, that is none
-#: What `sparse_filter` says in the place of a time.
+_DETERMINED = 1e-10  # remainder of a column, relative to it, that still determines a state
+_ROUNDING = 1e-15  # change of a covariance, relative to its scale, that counts as none
+#: Codes that `sparse_filter` returns instead of a time.
 DONE, UNDETERMINED = -1, -2
 
 
@@ -90,7 +90,7 @@ def is_settled(X, before):
 def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gains, M, P, same):
     """Returns log L without its constant and rho^2 / 2, and `DONE`; or why there is none.
 
-    That is `UNDETERMINED` where y does not tell the diffuse states, or the time at which F is not
+    That is `UNDETERMINED` if y does not determine the diffuse states, or the time at which F is not
     positive. y (T,); Q (d,) a diagonal; B (T, d), or (1, d) for all times; start (d, q + 1) and P0.
     Kept are the triangle X (q + 1, q + 1) and its solution W, variances F (T,), zero where y is
     missing, innovations E (T, q + 1), gains (T, d), filtered columns M (T, d, q + 1) and

@@ -12,7 +12,7 @@ from randla._jit import kernel
 from randla._random import normal, student_t
 
 # Standard deviations of the process, of the start and of the proposals (SD_P, SD_P0); log
-# normalisers of the transition, of one component of y and of the start.
+# normalizers of the transition, of one component of y and of the start.
 RATE, GAIN, SD, INV_SD, SCALE, INV_SCALE, DF, SD_0, LOG_Q, LOG_G, LOG_0, SD_P, SD_P0 = range(-13, 0)
 
 

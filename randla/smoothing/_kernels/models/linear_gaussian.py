@@ -1,9 +1,9 @@
 """The functions of a linear Gaussian model with a vector state.
 
 `theta` comes in packed form (`_pack` of the model): the parameters, the blocks that are named
-below, the number k of observed components, and where each block begins. Above all it holds the
-inverse W of each root of a covariance, computed once. With it the log density
--1/2 |W x' - (W A) x|^2 + const needs neither a division nor a place for W x'.
+below, the number k of observed components, and where each block begins. In particular it contains
+the inverse W of each root of a covariance, computed once. With it the log density -1/2 |W x' - (W
+A) x|^2 + const needs neither a division nor memory for W x'.
 
 The optimal proposals are the law of the new state given the old one and the new row of
 observations, N(M x + K y, S S') and at time 0 N(c + K y, S S'), where that row is observed wholly;
@@ -19,7 +19,7 @@ from numba.extending import overload
 from randla._jit import kernel
 from randla._random import normal
 
-# The blocks, in the order in which they lie. Log normalisers of transition, potential, start;
+# The blocks, in the order in which they lie. Log normalizers of transition, potential, start;
 (
     NORM_Q, NORM_R, NORM_0,
     A, ROOT_Q, W_Q, W_A, Q_INV, Q_INV_A,  # (d, d): A, L with L L' = Q, W = L^-1, W A, ...
@@ -27,7 +27,7 @@ from randla._random import normal
     M0, W_M0, P0_INV_M0,  # (d,): initial mean m_0, W m_0, P_0^-1 m_0
     B, W_B, R_INV_B,  # (k, d): B, W B and R^-1 B, with W the inverse root of R
     ROOT_R, W_R, R_INV, R,  # (k, k)
-    NORM_P, NORM_P0,  # log normalisers of the proposals
+    NORM_P, NORM_P0,  # log normalizers of the proposals
     ROOT_P, W_P, M, W_M, K, W_K,  # proposal: S, W = S^-1, M and W M (d, d), K and W K (d, k)
     ROOT_P0, W_P0, C0, W_C0, K0, W_K0,  # at time 0: S, W (d, d), c, W c (d,), K, W K (d, k)
 ) = range(36)  # fmt: skip

@@ -1,6 +1,6 @@
 """The functions of a linear Gaussian model with one state and one observed component.
 
-As `randla.smoothing._kernels.models.linear_gaussian` and its scores, with numbers in the place of
+As `randla.smoothing._kernels.models.linear_gaussian` and its scores, with numbers instead of
 blocks: each block of the packed `theta` is one entry, counted from the end.
 """
 
@@ -94,7 +94,7 @@ def score_initial(x, y, theta, out):
     out[0] = 0.0
     out[1] = 0.0
     observation_score(x, y, theta, out)
-    if out.size > 4:  # the initial law is no constant
+    if out.size > 4:  # the initial law is not constant
         u = theta[_P0_INV] * x - theta[_P0_INV_M0]  # P_0^-1 (x - m_0)
         out[4] = u  # in m_0
         out[5] = 0.5 * (u * u - theta[_P0_INV])  # in P_0

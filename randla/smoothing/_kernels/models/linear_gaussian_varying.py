@@ -2,7 +2,7 @@
 
 `theta` holds the parameters, a piece for each time t (one for all, if only intercepts are new),
 and the number and the size of the pieces. A piece is the packed array of `linear_gaussian` for the
-step to time t and the row of time t, behind the intercepts c and d. With x' - c in the place of
+step to time t and the row of time t, behind the intercepts c and d. With x' - c instead of
 the new state and y - d in that of the observation all functions are the ones there.
 """
 

@@ -1,4 +1,4 @@
-"""The functions of `linear_gaussian_varying` with numbers in the place of blocks."""
+"""The functions of `linear_gaussian_varying` with numbers instead of blocks."""
 
 from randla._jit import kernel
 from randla.smoothing._kernels.models import linear_gaussian_scalar as constant

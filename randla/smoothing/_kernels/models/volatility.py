@@ -11,7 +11,7 @@ from randla._random import normal
 from randla.smoothing._kernels.models.linear_gaussian import component
 
 # phi, sigma, beta; the stationary standard deviation sigma / sqrt(1 - phi^2); inverses; log
-# normalisers of transition, start and potential.
+# normalizers of transition, start and potential.
 _PHI, _SIGMA, _BETA, _SD_0, _INV_SIGMA, _INV_SD_0, _INV_BETA_2, _LOG_Q, _LOG_0, _LOG_G = range(10)
 
 

@@ -24,7 +24,7 @@ ancestor
     The true ancestor only: the genealogy.
 
 An event of probability exp(-z) is tested against an exponential variate, without exp, or in a loop
-that vectorises against a uniform one.
+that vectorizes against a uniform one.
 """
 
 import math
@@ -61,7 +61,7 @@ def cumulate(row):
 
 @kernel
 def report(info, code, t):
-    """Keep the first fault and its time, and count all of them."""
+    """Keep the first error and its time, and count all of them."""
     if info[0] == OK:
         info[0], info[1] = code, t
     info[2] += 1
@@ -76,14 +76,14 @@ def make_backward_row(log_transition):
     @unsaved_kernel
     def backward_row(t, theta, x, log_w, xi, log_wi, work, info):
         """Fill work[0] with W_t^j q_t(X_t^j, xi) up to a factor; returns their sum, or zero."""
-        row, logs = work[0], work[1]  # two arrays: in place the exponentials would not vectorise
+        row, logs = work[0], work[1]  # two arrays: in place the exponentials would not vectorize
         fill_logs(t, theta, x, log_w, xi, logs)
         top = largest(logs)  # subtracted, so that the largest weight is one: no underflow of all
         total, _, n_nan = exponentiate(logs, row, top)
         if n_nan > 0 and top != -math.inf:
             report(info, NAN_TRANSITION, t)
             return 0.0
-        if top == -math.inf:  # then all differences are NaN: look at the logarithms themselves
+        if top == -math.inf:  # then all differences are NaN: check the logarithms themselves
             for k in range(logs.size):
                 if logs[k] != logs[k]:
                     report(info, NAN_TRANSITION, t)
@@ -155,7 +155,7 @@ def make_densities(log_transition, scalar):
         @unsaved_kernel
         def densities(t, theta, x, indices, xn, out):
             # Gathered first: the loop over the density then runs on contiguous arrays and
-            # vectorises, which made it three times faster for a Gaussian one.
+            # vectorizes, which made it three times faster for a Gaussian one.
             for i in range(indices.size):
                 out[i] = x[indices[i]]
             n_bad = 0
@@ -191,9 +191,9 @@ def draw_proposals(stream, cumulative, total, guide, indices, levels):
 
 @kernel
 def choose(levels, last, now, kept, proposed):
-    """Metropolis-Hastings choices, in a loop that vectorises.
+    """Metropolis-Hastings choices, in a loop that vectorizes.
 
-    Proposals have the law W_t, so the weights cancel from the ratio of targets and what is left
+    Proposals have the law W_t, so the weights cancel from the ratio of targets and the rest
     is q(X^j, x) / q(X^J, x): accept where u < exp(proposed - kept).
     """
     for i in range(now.size):
@@ -205,7 +205,7 @@ def choose(levels, last, now, kept, proposed):
 
 @kernel
 def count_impossible(densities, log_weights):
-    """Pairs of density zero whose particle has a weight all the same."""
+    """Pairs of density zero whose particle nevertheless has a weight."""
     n = 0
     for i in range(densities.size):
         n += densities[i] == -math.inf and log_weights[i] > -math.inf

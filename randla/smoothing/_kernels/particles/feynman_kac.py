@@ -12,7 +12,7 @@ a jitted function.
     Its log weight at time t; `before` is ``()`` at time 0, else ``(t - 1, x)``.
 
 `y` is the row of the new state. On a missing row (``observed`` false) the potential is one and a
-proposal that would look at the observation gives way to the transition. An entry of a vector that
+proposal that would depend on the observation gives way to the transition. An entry of a vector that
 the model's function does not write is NaN, and not what the memory held before.
 """
 
@@ -105,7 +105,7 @@ def make_propagate(draw_first, mutate, weigh_first, weigh):
         else:
             for i in range(first_free, n):
                 mutate((rng, t - 1, x[ancestors[i]]), y, observed, theta, xn, i)
-            for i in range(n):  # in a loop of its own, which may vectorise
+            for i in range(n):  # in a loop of its own, which may vectorize
                 log_wn[i] = weigh((t - 1, x[ancestors[i]]), t, xn, i, y, observed, theta)
 
     return propagate

@@ -5,7 +5,7 @@ import math
 from randla.smoothing._kernels.particles.resample import DRAWS
 from randla.smoothing._kernels.particles.status import INFINITE_STATE, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
-from randla.smoothing._kernels.particles.weights import normalise, weighted_moments
+from randla.smoothing._kernels.particles.weights import normalize, weighted_moments
 
 
 def filter_template(propagate, scheme):
@@ -17,12 +17,12 @@ def filter_template(propagate, scheme):
     ):  # fmt: skip
         """Advance the filter over the times begin, ..., end - 1.
 
-        The arguments are records of `randla.smoothing._particles.records`, where the shapes are
-        told; `rows` (R, N, d) are the states as vectors, and `weights` carries the weights from one
+        The arguments are records of `randla.smoothing._particles.records`, with the shapes given
+        there; `rows` (R, N, d) are the states as vectors, and `weights` has the weights from one
         call to the next. The filter is resampled where ESS < threshold * N. If `path` (T,) or
         (T, d) has rows slot 0 follows it; the scheme must then be multinomial. Filled are the
         moments (T, d), the track and, if it has rows, the table `weights_of_times` (R, N) of
-        normalised weights. Time t is in row t modulo the length of each table: the observations of
+        normalized weights. Time t is in row t modulo the length of each table: the observations of
         a stream have one row, its moments and its track two.
         """
         rng, path, weights = stack_copy(stream), unowned(path), unowned(weights)
@@ -58,7 +58,7 @@ def filter_template(propagate, scheme):
                 base = levels[last]
                 for i in range(n):
                     log_wn[i] += log_w[i]
-            levels[now], totals[now], ess[now] = normalise(log_wn, w, cumulative, t, info)
+            levels[now], totals[now], ess[now] = normalize(log_wn, w, cumulative, t, info)
             if info[0] != OK:
                 return
             increments[now] = levels[now] - base  # log of an estimate of p(y_t | y_0, ..., y_{t-1})

@@ -36,12 +36,12 @@ def make_named(name, scalar):
     return (first_number, next_number) if scalar else (first_vector, next_vector)
 
 
-# The score by central differences. Behind the p entries of the gradient `out` has p more for the
+# The score by central differences. After the p entries of the gradient, `out` has p more for the
 # shifted parameters. A step is small on the unconstrained scale, so that it is relative to a
-# parameter that is positive and stays inside a bounded range; of the size of the cube root of the
-# rounding unit, where the errors of truncation and of rounding balance. A parameter that may be
-# any number shows its scale only by its size; near zero one of order 1 and one of order 1e-8 are
-# both served with an error below 1e-3.
+# positive parameter and stays inside a bounded range; its size is the cube root of the
+# rounding unit, where the errors of truncation and of rounding balance. The scale of an unbounded
+# parameter is known only from its size; near zero, for a parameter of order 1 and for one of order
+# 1e-8, the error is below 1e-3.
 
 _STEP, _SMALLEST = 6e-6, 1e-5
 REAL, LOG, LOGIT, TANH = range(4)
@@ -68,7 +68,7 @@ def is_missing(y):
 
 
 def make_access(packed):
-    """The parameters in what functions are handed as `theta`, and `theta` with others."""
+    """The parameters in the `theta` of the functions, and `theta` with other parameters."""
     if packed:  # a record `randla.smoothing._model.series.Arguments`
 
         @unsaved_inline

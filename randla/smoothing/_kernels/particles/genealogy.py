@@ -1,4 +1,4 @@
-"""The genealogy of a filter's particles, and the variances that it shows.
+"""The genealogy of a filter's particles, and the variances estimated from it.
 
 The particles of time t that descend from particle j of time k are a family. Times between two
 resamplings have the same families: a *generation*. The particles are kept in an order in which
@@ -7,7 +7,7 @@ families are differences of one cumulative sum, and resampling maps the ends and
 families that died out. With R = 1 + the largest lag, generation g is row g modulo R of the tables
 and time t is entry t modulo R; nothing is copied where nothing is resampled.
 
-With W_t^i the normalised weights, r(k, t) the resamplings after time k up to t, and
+With W_t^i the normalized weights, r(k, t) the resamplings after time k up to t, and
 c = N / (N - 1) for multinomial resampling, 1 for the others,
 
     q_{k,t} = sum over families of (sum of W_t^i)^2,      V_{k,t} = 1 - c^{r(k,t)+1} (1 - q_{k,t}),
@@ -34,7 +34,7 @@ def follow(begin, end, scheme, threshold, ancestors, weights, states, mean, ess,
     """Follow a filter over the times begin, ..., end - 1, whose clouds and track the tables hold.
 
     `genealogy` is a record of `randla.smoothing._particles.records`; the others are those of the
-    filter: ancestors (R, N), normalised weights (R, N), states (R, N, d), mean (T, d), ess (T,),
+    filter: ancestors (R, N), normalized weights (R, N), states (R, N, d), mean (T, d), ess (T,),
     each with time t in row t modulo its length. A kernel of its own, as it needs no model: it is
     compiled once for all of them.
 
@@ -141,8 +141,8 @@ def survivors(ends, size, first):
 
 
 @kernel
-def cumulate(w, X, k, centre, order, sums):
-    """Fill the columns of `sums` (N + 1, 2) with the partial sums of w and w (X[:, k] - centre).
+def cumulate(w, X, k, center, order, sums):
+    """Fill the columns of `sums` (N + 1, 2) with the partial sums of w and w (X[:, k] - center).
 
     Returns the sums of squares. A state without weight may be infinite.
     """
@@ -152,7 +152,7 @@ def cumulate(w, X, k, centre, order, sums):
     for p in range(w.size):
         i = p if in_order else order[p]
         v = w[i]
-        dv = v * (X[i, k] - centre) if v > 0.0 else 0.0
+        dv = v * (X[i, k] - center) if v > 0.0 else 0.0
         a += v
         b += dv
         q += v * v

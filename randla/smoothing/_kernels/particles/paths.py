@@ -6,7 +6,7 @@ from randla.smoothing._kernels.particles.feynman_kac import blank
 from randla.smoothing._kernels.particles.resample import guided_draw, systematic_indices
 from randla.smoothing._kernels.particles.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.particles.unowned import unowned
-from randla.smoothing._kernels.particles.weights import normalise
+from randla.smoothing._kernels.particles.weights import normalize
 
 
 def backward_template(fill, needs_weights):
@@ -31,7 +31,7 @@ def backward_template(fill, needs_weights):
         total = 1.0  # the end of the cumulative weights
         for t in range(end - 1, begin - 1, -1):
             if needs_weights or t == n_times - 1:
-                _, total, _ = normalise(log_weights[t], w, cumulative, t, info)
+                _, total, _ = normalize(log_weights[t], w, cumulative, t, info)
                 systematic_indices(cumulative, total, 0.0, guide)
             if t == n_times - 1:  # from the last weights
                 for b in range(n):

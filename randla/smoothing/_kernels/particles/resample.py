@@ -1,9 +1,9 @@
 """Drawing ancestors, and the guide table for single draws in O(1).
 
-The weights of a cloud come as a record ``weights = (normalised, cumulative, guide, spacings)``:
-`normalised` (N,) sums to one, `cumulative` (N,) holds its partial sums and their end `total`
-stands beside it; the last entry of `cumulative` is inf, so that a search never runs past the end,
-whatever the rounding. `guide` (2 N,) int32 and `spacings` (N,) are work space.
+The weights of a cloud come as a record ``weights = (normalized, cumulative, guide, spacings)``:
+`normalized` (N,) sums to one, `cumulative` (N,) has its partial sums, whose end `total` is passed
+separately; the last entry of `cumulative` is inf, so that a search never runs past the end,
+for any rounding. `guide` (2 N,) int32 and `spacings` (N,) are work space.
 
 Sources: Douc, Cappe and Moulines, "Comparison of resampling schemes for particle filtering",
 ISPA (2005); Chen and Asau, "On generating random variates from an empirical distribution", AIIE
@@ -131,18 +131,18 @@ def multinomial(stream, weights, total, ancestors, first):
 @kernel
 def residual(rng, weights, total, ancestors, first):
     """floor(N w) copies each, the others multinomial from N w - floor(N w); `first` is 0."""
-    normalised, cumulative, _, spacings = weights
-    n, filled, remainder = normalised.size, 0, 0.0
+    normalized, cumulative, _, spacings = weights
+    n, filled, remainder = normalized.size, 0, 0.0
     for i in range(n):
         ancestors[i] = 0
     for j in range(n):
-        expected = n * normalised[j]
+        expected = n * normalized[j]
         copies = np.int64(expected)
         if filled < n:
             ancestors[filled] = j  # `fill_gaps` makes the other copies
         filled += copies
         remainder += expected - copies
-        cumulative[j] = remainder  # in place: of what is left of the weights
+        cumulative[j] = remainder  # in place: of the remaining weights
     cumulative[n - 1] = np.inf
     filled = min(filled, n)
     fill_gaps(ancestors, filled)

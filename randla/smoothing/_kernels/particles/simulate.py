@@ -6,7 +6,7 @@ from randla.smoothing._kernels.particles.unowned import unowned
 
 
 def make_of_path(own_rows):
-    """What the functions are handed as `theta` on a path, from that of all paths."""
+    """The `theta` of the functions on one path, from that of all paths."""
     if own_rows:  # a record `randla.smoothing._model.series.Arguments`, with y (n, T) or (n, T, k)
 
         @unsaved_inline

@@ -13,7 +13,7 @@ from randla.smoothing._kernels.particles.feynman_kac import blank
 from randla.smoothing._kernels.particles.resample import multinomial, search
 from randla.smoothing._kernels.particles.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
-from randla.smoothing._kernels.particles.weights import normalise
+from randla.smoothing._kernels.particles.weights import normalize
 
 
 def make_sampled_update(fill, step, costly, checked):
@@ -75,7 +75,7 @@ def weighted_sum(row, old, values, share, out):
 def make_full_update(log_transition, step, costly, checked):
     """Statistics averaged over all particles (Del Moral, Doucet and Singh 2010), O(N^2).
 
-    A cheap functional is evaluated at all particles, in a loop that vectorises; a `costly` one
+    A cheap functional is evaluated at all particles, in a loop that vectorizes; a `costly` one
     only where the weight is positive.
     """
     backward_row = make_backward_row(log_transition)
@@ -134,8 +134,8 @@ def sweep_template(propagate, begin_sum, update):
     ):
         """Advance over the times begin, ..., end - 1 of a sweep, or over `n_sweeps` whole ones.
 
-        The arguments are records of `randla.smoothing._particles.records`, where the shapes are
-        told. With `conditional` slot 0 follows `path` (T,) or (T, d). At the end of sweep s its
+        The arguments are records of `randla.smoothing._particles.records`, with the shapes given
+        there. With `conditional` slot 0 follows `path` (T,) or (T, d). At the end of sweep s its
         estimate goes to estimates[s] and, if a path is traced, the new one to `path` and paths[s];
         changed (T,) counts the times at which it left the old one.
         """
@@ -183,10 +183,10 @@ def sweep_template(propagate, begin_sum, update):
                     )  # fmt: skip
                     if info[0] != OK:
                         return
-                    if trace:  # any draw will do that is chosen beforehand: the last one
+                    if trace:  # any draw that is chosen beforehand: the last one
                         for i in range(n):
                             traced[t, i] = indices[indices.shape[0] - 1, i]
-                level, totals[t], ess[t] = normalise(log_wn, w, cumulative, t, info)
+                level, totals[t], ess[t] = normalize(log_wn, w, cumulative, t, info)
                 if info[0] != OK:
                     return
                 increments[t] = level - log_n  # of log Z: the log of the mean weight

@@ -1,16 +1,16 @@
 """Views of a kernel's arguments that cost less than the arrays themselves.
 
-Numba counts the references to an array wherever it is handed to a function, by atomic additions,
-and only removes the pairs that it can prove to be useless. Around the calls of user functions in
-the particle loops it often cannot: a loop that draws from a transition took 18.5 ns a particle
-with counts and 6.9 ns without. `unowned` returns views of the same type (read-only stays
-read-only) that own nothing, of an array or of all arrays of a record. It must be used on
-*arguments* of a kernel only: those are alive until the kernel returns. An array that is made
-inside of a kernel would be freed after its last visible use.
+Numba counts the references to an array whenever it is passed to a function, by atomic additions,
+and removes only the pairs that it can prove to be useless. Around the calls of user functions in
+the particle loops it often cannot: a loop that draws from a transition took 18.5 ns a particle with
+counts and 6.9 ns without. `unowned` returns views of the same type (read-only stays read-only) that
+own nothing, of an array or of all arrays of a record. It must be used on *arguments* of a kernel
+only: those are alive until the kernel returns. An array that is created inside a kernel would be
+freed after its last visible use.
 
 A stream of random numbers is four words in memory that every draw reads and writes, since a write
-to any other array might have changed them. `stack_copy` returns a copy whose place no other array
-can share, so that a loop holds it in registers (a bootstrap filter took 0.87 of the time);
+to any other array might have changed them. `stack_copy` returns a copy whose memory no other array
+can share, so that a loop keeps it in registers (a bootstrap filter took 0.87 of the time);
 `store_stream` writes it back, at the end of the function that made it.
 """
 

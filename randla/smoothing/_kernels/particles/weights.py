@@ -71,17 +71,17 @@ def accumulate(w, c, scale):
 
 
 @kernel
-def normalise(log_weights, weights, cumulative, t, info):
-    """Normalised weights and their cumulative sums.
+def normalize(log_weights, weights, cumulative, t, info):
+    """Normalized weights and their cumulative sums.
 
     Returns log sum exp(log_weights), the end of the cumulative sums (one, up to rounding) and the
-    effective sample size; info = (code, t) says what is wrong if they cannot be normalised.
+    effective sample size; info = (code, t) says what is wrong if they cannot be normalized.
     """
     top = largest(log_weights)  # taken out of the exponentials, so that one of them is 1
     total, squares, n_nan = exponentiate(log_weights, weights, top)
     if top == math.inf:
         info[0] = INFINITE_WEIGHT
-    elif top == -math.inf:  # then every difference is NaN: look at the weights themselves
+    elif top == -math.inf:  # then every difference is NaN: check the weights themselves
         info[0] = ALL_ZERO
         for i in range(log_weights.size):
             if log_weights[i] != log_weights[i]:
@@ -91,19 +91,19 @@ def normalise(log_weights, weights, cumulative, t, info):
     info[1] = t
     if info[0] != OK:
         return 0.0, 0.0, 0.0
-    # ESS = 1 / sum W^2 of the normalised weights W (Kong, Liu and Wong 1994).
+    # ESS = 1 / sum W^2 of the normalized weights W (Kong, Liu and Wong 1994).
     end = accumulate(weights, cumulative, 1.0 / total)
     return top + math.log(total), end, total * total / squares
 
 
 @summing_kernel
 def weighted_moments(w, X, mean, variance):
-    """Mean and variance of the columns of X (N, d) under normalised weights, in two passes.
+    """Mean and variance of the columns of X (N, d) under normalized weights, in two passes.
 
     Rows of weight zero may hold anything. Returns whether the moments are finite.
     """
     n, d = X.shape
-    if d == 1:  # sums in registers, which vectorise
+    if d == 1:  # sums in registers, which vectorize
         m = 0.0
         for i in range(n):
             m += w[i] * X[i, 0] if w[i] > 0.0 else 0.0

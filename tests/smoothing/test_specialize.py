@@ -1,4 +1,4 @@
-"""The cache of specialised kernels: found again by content, never stale, never confused."""
+"""The cache of specialized kernels: found again by content, never stale, never confused."""
 
 import os
 import subprocess
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from randla._jit import unsaved_kernel
-from randla.smoothing._model import specialise as specialise_module
+from randla.smoothing._model import specialize as specialize_module
 from randla.smoothing._model.content import UnhashableError, content_key
-from randla.smoothing._model.specialise import specialise
+from randla.smoothing._model.specialize import specialize
 
 pytestmark = pytest.mark.compiled
 
@@ -50,7 +50,7 @@ import sys, time
 sys.path.insert(0, {folder!r})
 import numpy as np
 import model
-from randla.smoothing._model.specialise import specialise
+from randla.smoothing._model.specialize import specialize
 
 def summing(density):
     def kernel(values):
@@ -62,7 +62,7 @@ def summing(density):
 
 for constant in {constants!r}:
     function = model.density if constant is None else model.make(constant)
-    kernel = specialise(summing, function)
+    kernel = specialize(summing, function)
     value = kernel(np.ones(10))
     print(value, sum(kernel.stats.cache_hits.values()))
 """
@@ -202,7 +202,7 @@ def test_key_of_recursion_and_unknown_objects():
         return 1 if n < 2 else n * factorial(n - 1)
 
     assert content_key(factorial) == content_key(factorial)
-    kernel = specialise(template, factorial, 0.5)
+    kernel = specialize(template, factorial, 0.5)
     assert kernel(4) == 24.5
     unknown = object()
     with pytest.raises(UnhashableError):
@@ -223,18 +223,18 @@ def test_what_cannot_be_hashed_runs_uncached():
 
         return kernel
 
-    kernel = specialise(odd_template, unsaved_kernel(lambda x: 2.0 * x))
+    kernel = specialize(odd_template, unsaved_kernel(lambda x: 2.0 * x))
     assert kernel(1.0) == 3.0
     assert type(kernel._cache).__name__ == "NullCache"
 
 
 def test_kernels_are_shared_by_content():
     make = lambda c: numba.njit(lambda x: x * c)  # noqa: E731
-    assert specialise(template, make(2.0), 1.0) is specialise(template, make(2.0), 1.0)
-    other = specialise(template, make(3.0), 1.0)
+    assert specialize(template, make(2.0), 1.0) is specialize(template, make(2.0), 1.0)
+    other = specialize(template, make(3.0), 1.0)
     assert other(2.0) == 7.0
-    assert specialise(template, make(2.0), 1.0)(2.0) == 5.0
-    assert specialise(template, make(2.0), 4.0)(2.0) == 8.0
+    assert specialize(template, make(2.0), 1.0)(2.0) == 5.0
+    assert specialize(template, make(2.0), 4.0)(2.0) == 8.0
 
 
 def test_old_files_are_evicted(tmp_path):
@@ -246,12 +246,12 @@ def test_old_files_are_evicted(tmp_path):
             os.utime(path, (1000 - age, 1000 - age))
     other = tmp_path / "something.else-3.py311.nbi"
     other.write_bytes(b"y" * 1000)
-    specialise_module._evict(str(tmp_path), limit=450)
+    specialize_module._evict(str(tmp_path), limit=450)
     left = {path.name for path in tmp_path.iterdir()}
     assert not any(digests[2] in name for name in left)
     assert sum(digest in name for digest in digests[:2] for name in left) == 4
     assert other.name in left
-    specialise_module._evict(str(tmp_path / "missing"))
+    specialize_module._evict(str(tmp_path / "missing"))
 
 
 COMPILED = """
@@ -301,6 +301,6 @@ def test_a_copy_keeps_the_entries_of_its_table():
         return numba.njit(lambda k: table[k])
 
     table = np.array([3.5, 4.5])
-    assert specialise(first, reader(table))() == 3.5
+    assert specialize(first, reader(table))() == 3.5
     table[:] = 0.0
-    assert specialise(second, reader(np.array([3.5, 4.5])))() == 4.5
+    assert specialize(second, reader(np.array([3.5, 4.5])))() == 4.5

@@ -9,7 +9,7 @@ from randla import (
     LinearGaussian,
     StochasticVolatility,
 )
-from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.parametrization import Parametrization
 from tests.smoothing.exact_reference import central_difference
 from tests.smoothing.likelihood_cases import HMM, PLANE, START
 
@@ -33,7 +33,7 @@ PARAMETRISATIONS = {
 @pytest.mark.parametrize("name", PARAMETRISATIONS)
 def test_transforms(name):
     model, free = PARAMETRISATIONS[name]
-    parameters = Parametrisation(model, free)
+    parameters = Parametrization(model, free)
     z = parameters.to_free(np.array(model.theta))
     np.testing.assert_allclose(parameters.to_theta(z), model.theta, rtol=1e-12, atol=1e-15)
     z = z + np.random.default_rng(0).standard_normal(len(z))
@@ -70,14 +70,14 @@ def test_transforms(name):
 )
 def test_bad_free_parameters(model, free, error, text):
     with pytest.raises(error, match=text):
-        Parametrisation(model, free)
+        Parametrization(model, free)
 
 
 def test_a_parameter_without_curvature_keeps_its_unit():
     for name in ("initial_mean", "observation_matrix"):  # one starts at 0, the other does not
-        parameters = Parametrisation(START, name)
+        parameters = Parametrization(START, name)
         parameters.find_units(np.zeros_like, 100)
         assert parameters.blocks[0].scale == 1.0
-    parameters = Parametrisation(START, "initial_mean")
+    parameters = Parametrization(START, "initial_mean")
     parameters.find_units(lambda theta: -1e-10 * theta, 100)
     assert parameters.blocks[0].scale == pytest.approx(1e6)

@@ -1,4 +1,4 @@
-"""Free parameters of a model as a vector without constraints, for the optimisers.
+"""Free parameters of a model as a vector without constraints, for the optimizers.
 
 Single parameters go through the transform that `StateSpaceModel.support` names. Parameters that
 are constrained together go together: a covariance by the logarithms of the diagonal of its
@@ -27,7 +27,7 @@ from randla.smoothing._models.structural_parts import (
 
 # Keep the default scale unless the estimated one differs by this factor.
 _SAME_UNIT = 10.0
-# Most differences of the score by which a standard error is looked for.
+# Maximum number of differences of the score in the search for a standard error.
 _UNIT_ROUNDS = 12
 _LARGEST_GRADIENT = 1e140  # also g^2 / 1e-14 is finite, which is the length of a Newton step
 IntArray = NDArray[np.intp]
@@ -40,7 +40,7 @@ class Single:
 
     def __init__(self, index: int, kind: str, start: float) -> None:
         self.indices, self.kind = np.array([index]), kind
-        # Of a real parameter, so that steps have a unit; the others are logarithms or the like.
+        # Of a real parameter, so that steps have a unit; the others are logarithms or similar.
         self.scale = max(abs(start), 1.0) if kind == "real" else 1.0
 
     def to_free(self, theta: Array) -> Array:
@@ -151,7 +151,7 @@ class Stationary:
 Block = Single | Covariance | Simplex | Stationary
 
 
-class Parametrisation:
+class Parametrization:
     """The free parameters of a model: names, and a map from R^m to all of theta."""
 
     def __init__(self, model: StateSpaceModel, free: Any) -> None:
@@ -173,12 +173,12 @@ class Parametrisation:
             self._slices.append(slice(first, first + block.size))
             first += block.size
 
-    def moved(self, model: StateSpaceModel, theta: Array) -> "Parametrisation":
+    def moved(self, model: StateSpaceModel, theta: Array) -> "Parametrization":
         """Return the same parameters with `theta` as start.
 
-        Probabilities that became zero, as EM may make them, stay zero.
+        Probabilities that became zero, as in EM, stay zero.
         """
-        other = Parametrisation(model.replace(theta), list(self.names))
+        other = Parametrization(model.replace(theta), list(self.names))
         other.at_the_edge = other.size < self.size
         for new, old in zip(other.blocks, self.blocks, strict=True):
             if isinstance(new, Single) and isinstance(old, Single):
@@ -186,7 +186,7 @@ class Parametrisation:
         return other
 
     def find_units(self, score: Callable[[Array], Array], n_observed: int) -> None:
-        """Measure real parameters in units of their own, where 1 or the start are no such units.
+        """Measure real parameters in suitable units, where 1 or the start are not suitable.
 
         `score` gives a gradient (p,) in theta. The unit is a standard error at the start times the
         root of the number of observations: about as far as one observation determines it.
@@ -203,7 +203,7 @@ class Parametrisation:
         return np.concatenate([np.zeros(0), *(b.to_free(theta[b.indices]) for b in self.blocks)])
 
     def to_theta(self, z: Array) -> Array:
-        """Full theta; what is not free stays as it was."""
+        """Full theta; fixed parameters do not change."""
         theta = self.start.copy()
         for block, part in zip(self.blocks, self._slices, strict=True):
             theta[block.indices] = block.to_theta(z[part])
@@ -217,14 +217,14 @@ class Parametrisation:
         return out
 
     def pull_back(self, z: Array, gradient: Array) -> Array:
-        """Gradients in z from gradients (..., p) in all of theta, cut to what has a square."""
+        """Gradients in z from gradients (..., p) in all of theta, limited to finite squares."""
         pulled = gradient[..., self.free] @ self.jacobian(z)
         return np.clip(pulled, -_LARGEST_GRADIENT, _LARGEST_GRADIENT)
 
 
 def _standard_error(score: Callable[[Array], Array], theta: Array, k: int) -> float | None:
     """Standard error of theta[k] from differences of its score over a tenth of that error."""
-    step = abs(float(theta[k])) or 1.0  # any unit will do to begin with
+    step = abs(float(theta[k])) or 1.0  # any unit to begin with
     for _ in range(_UNIT_ROUNDS):
         ends = np.array([theta, theta])
         ends[:, k] += [-step, step]

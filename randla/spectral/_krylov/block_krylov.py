@@ -1,8 +1,7 @@
-"""Orthonormal bases: of given columns, and of block Krylov spaces of A'A.
+"""Orthonormal bases of block Krylov spaces of A'A.
 
-Sources: Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, Electron. Trans. Numer. Anal. 44 (2015),
-306-326 (Cholesky QR twice); Musco and Musco, NeurIPS (2015) (block Krylov with a random start);
-Wu and Simon, SIAM J. Matrix Anal. Appl. 22 (2000), 602-616 (thick restart).
+Sources: Musco and Musco, NeurIPS (2015) (block Krylov with a random start); Wu and Simon, SIAM J.
+Matrix Anal. Appl. 22 (2000), 602-616 (thick restart).
 """
 
 from __future__ import annotations
@@ -11,71 +10,13 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, qr, solve_triangular
+from scipy.linalg import qr
 
-from randla._parallel import run_parts, single_threaded_blas
+from randla._parallel import single_threaded_blas
 from randla._typing import Array
-from randla.spectral._matrix.dense import DenseMatrix
 
 #: Directions of a new block below this share of the largest product are roundings.
 _FLOOR = 1e-13
-#: Gram matrices of columns of length one that are farther from I than this take a second pass.
-_NEAR_IDENTITY = 0.5
-#: Rows that are multiplied in place at a time.
-_ROWS = 4096
-#: Least diagonal of their Cholesky factor.
-_BREAKDOWN = 1e-6
-
-
-def thin_svd(Y: Array) -> tuple[Array, Array, Array]:
-    """``Y = U diag(s) W'`` of a tall Y, which is overwritten, by its triangular factor R."""
-    Q, T, R = _orthonormal(Y)
-    P, s, Wt = np.linalg.svd(R)
-    return _times_in_place(Q, T @ P), s, Wt.T
-
-
-def _times_in_place(Y: Array, T: Array) -> Array:
-    """``Y T`` in the place of Y: new pages of memory cost more than the product."""
-
-    def part(k: int) -> None:
-        rows = Y[k * _ROWS : (k + 1) * _ROWS]
-        rows[:] = rows @ T
-
-    run_parts(part, -(-len(Y) // _ROWS), seconds=2e-10 * Y.size * len(T))
-    return Y
-
-
-def _gram(Y: Array) -> Array:
-    return DenseMatrix(Y, scale=1.0, is_measured=True).gram()
-
-
-def _orthonormal(Y: Array) -> tuple[Array, Array, Array]:
-    """``Y = Q T R`` with orthonormal Q T: Cholesky of the Gram matrix of the scaled columns.
-
-    The loss of orthogonality is the condition of that Gram matrix in roundings: a second pass
-    where it is not near I, and Householder's QR where Cholesky breaks down. Columns of different
-    lengths do no harm.
-    """
-    Q, R = Y, np.eye(Y.shape[1])
-    for _ in range(2):
-        G = _gram(Q)
-        norms = np.sqrt(np.diag(G))
-        if not (norms > 0.0).all():
-            break
-        G = G / norms / norms[:, None]
-        try:
-            factor = cholesky(G)
-        except LinAlgError:
-            break
-        if np.diag(factor).min() < _BREAKDOWN:
-            break
-        step = factor * norms
-        T, R = solve_triangular(step, np.eye(len(step))), step @ R
-        if np.abs(G - np.eye(len(G))).sum(axis=0).max() < _NEAR_IDENTITY:
-            return Q, T, R
-        Q = Q @ T  # a copy: QR may need Y
-    Q, R = qr(Y, mode="economic", check_finite=False)
-    return Q, np.eye(len(R)), R
 
 
 def project_out(W: Array, *bases: Array) -> list[Array]:
@@ -103,7 +44,7 @@ class BlockKrylov:
         Ritz values in descending order and their vectors in X, from `solve`.
     coupling : (b, size) ndarray
         Residuals of the Ritz vectors are ``Q @ coupling``, but for roundings and
-    dropped : float
+    deflated : float
         the norm of what blocks had in directions that were taken for roundings.
     """
 
@@ -121,7 +62,7 @@ class BlockKrylov:
         self.dimension = n - self.avoid.shape[1]  # of the space in which X lies
         self._X = np.empty((n, min(capacity + block, n)), order="F")
         self._T = np.zeros((self._X.shape[1],) * 2)
-        self.size, self.largest, self.dropped = 0, 0.0, 0.0
+        self.size, self.largest, self.deflated = 0, 0.0, 0.0
         self.is_invariant = False  # whether X is, but for roundings
         self._next = self._random_block(min(block, self.dimension))
         self._C = np.zeros((self._next.shape[1], 0))
@@ -177,7 +118,7 @@ class BlockKrylov:
         rank = min(int((d > _FLOOR * self.largest).sum()), wanted)
         self.is_invariant = rank == 0
         # Of different columns, so that squares add up; twice, in rows too, as A'A is symmetric.
-        self.dropped = math.hypot(self.dropped, *(2.0 * d[rank : rank + 1]))
+        self.deflated = math.hypot(self.deflated, *(2.0 * d[rank : rank + 1]))
         Q, C = Q @ P[:, :rank], d[:rank, None] * Z[:rank]
         for _ in range(3 if rank else 0):
             project_out(Q, self.avoid, self.X)

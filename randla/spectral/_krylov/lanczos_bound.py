@@ -41,16 +41,16 @@ from randla._typing import Array
 _ROUNDING = 2e-13
 
 
-def reach(
+def lanczos_bound(
     theta: Array,
     S: Array,
     C: Array,
     *,
-    starts: int,
+    block: int,
     n: int,
     failure_probability: float,
     size: float,
-    dropped: float,
+    deflated: float,
 ) -> float:
     """An upper bound of the largest eigenvalue that fails with at most this probability.
 
@@ -59,26 +59,26 @@ def reach(
     theta : (l,) ndarray
         Ritz values in descending order.
     S : (l, l) ndarray
-        Their vectors in the basis, whose first `starts` vectors span the random directions.
+        Their vectors in the basis, whose first `block` vectors span the random directions.
     C : (b, l) ndarray
         Coefficients of their residuals in an orthonormal Q.
     n : int
         Dimension of the space in which the directions are uniform.
     size : float
         The norm of M, or of what it was computed from, roughly: for roundings.
-    dropped : float
+    deflated : float
         The norm of E.
     """
-    if starts >= n:
+    if block >= n:
         return float(theta[0])
-    delta = np.sqrt(betaincinv(0.5 * starts, 0.5 * (n - starts), failure_probability))
+    delta = np.sqrt(betaincinv(0.5 * block, 0.5 * (n - block), failure_probability))
     slack = _ROUNDING * size / (np.sqrt(n) * delta)
 
     def exceeds(t: float) -> bool:
-        D = S[:starts].T / (theta[0] - theta + t)[:, None]
-        return float(np.linalg.norm(C @ D, 2) + dropped * np.linalg.norm(D, 2)) > delta
+        D = S[:block].T / (theta[0] - theta + t)[:, None]
+        return float(np.linalg.norm(C @ D, 2) + deflated * np.linalg.norm(D, 2)) > delta
 
-    high = (float(np.linalg.norm(C, 2)) + dropped) / delta  # f(t) <= (|C| + |E|) / t
+    high = (float(np.linalg.norm(C, 2)) + deflated) / delta  # f(t) <= (|C| + |E|) / t
     low = max(1e-16 * size, 1e-6 * high)
     if high <= low or not exceeds(low):
         return float(theta[0]) + min(low, high) + slack

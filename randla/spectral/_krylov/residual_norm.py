@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from randla._typing import Array
-from randla.spectral._krylov.range import BlockKrylov
-from randla.spectral._krylov.reach import reach
+from randla.spectral._krylov.block_krylov import BlockKrylov
+from randla.spectral._krylov.lanczos_bound import lanczos_bound
 
-#: Random directions that block Lanczos starts from.
-STARTS = 4
+#: Random directions from which block Lanczos starts.
+BLOCK = 4
 
 
-def complement_bounds(
+def residual_bounds(
     product: Callable[[Array], Array],
     n: int,
     V: Array | None,
@@ -32,10 +32,10 @@ def complement_bounds(
 
     M (n, n) is symmetric up to a norm of `asymmetry`, of the norm `size` or less; P = I - VV' for
     fewer than n orthonormal columns (None: none). Inner ends are Ritz values; outer ends are
-    those of `reach`, which fail with `failure_probability` in all, but where the space is full.
-    They are computed after each of these numbers of `steps`, until they are narrow.
+    those of `lanczos_bound`, which fail with `failure_probability` in all, but where the space is
+    full. They are computed after each of these numbers of `steps`, until they are narrow.
     """
-    block, steps = min(STARTS, n), tuple(steps)
+    block, steps = min(BLOCK, n), tuple(steps)
     space = BlockKrylov(product, n, block, block * steps[-1], rng, V)
     n, block = space.dimension, space.next_columns
     inner, outer = np.zeros(len(signs)), np.full(len(signs), np.inf)
@@ -45,13 +45,13 @@ def complement_bounds(
             space.step()
             n_steps += 1
         space.solve()
-        missing = space.dropped + asymmetry
+        missing = space.deflated + asymmetry
         for j, sign in enumerate(signs):
             order = slice(None, None, int(sign))  # the largest first
             theta, S, C = sign * space.mu[order], space.S[:, order], space.coupling[:, order]
             inner[j] = theta[0]
-            outer[j] = theta[0] + missing if space.is_full else min(outer[j], reach(
-                theta, S, C, starts=block, n=n, size=max(size, space.largest), dropped=missing,
+            outer[j] = theta[0] + missing if space.is_full else min(outer[j], lanczos_bound(
+                theta, S, C, block=block, n=n, size=max(size, space.largest), deflated=missing,
                 failure_probability=failure_probability / len(signs),
             ))  # fmt: skip
         if space.is_full or space.is_invariant or is_narrow(inner, outer):
@@ -59,7 +59,7 @@ def complement_bounds(
     return inner, outer, space
 
 
-def complement_norm(
+def residual_norm(
     matrix: Any,
     V: Array | None,
     failure_probability: float,
@@ -71,11 +71,11 @@ def complement_norm(
 
     `V` None: of A itself.
     """
-    inner, outer, space = complement_bounds(
+    inner, outer, space = residual_bounds(
         matrix.gram_times, matrix.shape[1], V, failure_probability=failure_probability, rng=rng,
         steps=steps, is_narrow=lambda low, high: is_narrow(float(low[0]), float(high[0])),
     )  # fmt: skip
-    return max(float(inner[0]) - space.dropped, 0.0), float(outer[0]), space
+    return max(float(inner[0]) - space.deflated, 0.0), float(outer[0]), space
 
 
 def checkpoints(first: int, most: int) -> list[int]:

@@ -13,9 +13,9 @@ from scipy.special import chdtri
 
 from randla._parallel import single_threaded_blas
 from randla._typing import Array
-from randla.spectral._krylov.brackets import quadratic_upper, rounding
-from randla.spectral._krylov.complement import STARTS, complement_norm
-from randla.spectral._krylov.range import BlockKrylov
+from randla.spectral._krylov.block_krylov import BlockKrylov
+from randla.spectral._krylov.brackets import block_upper_bounds, rounding
+from randla.spectral._krylov.residual_norm import BLOCK, residual_norm
 from randla.spectral._matrix.dense import DenseMatrix
 
 #: Entries of a matrix that LAPACK takes as it is, and of one whose QR is affordable.
@@ -25,7 +25,7 @@ _GRAM_SIDE, _SPARSE_GRAM_SIDE = 2000, 256
 #: Columns of a Krylov space before it is restarted, at least; blocks of it for a Dask array.
 _KRYLOV_COLUMNS, _DASK_BLOCKS = 400, 8
 #: Steps of the certificate after which it is looked at; its probability to fail, over all rounds.
-_LOOKS, _FAILURE, _ROUNDS = (8, 16, 32), 1e-6, 3
+_CHECKPOINTS, _FAILURE, _ROUNDS = (8, 16, 32), 1e-6, 3
 #: Order of a matrix whose eigenvalues cost little beside a read.
 _SMALL = 1000
 #: Fresh vectors that estimate what an operator has outside of a subspace.
@@ -239,7 +239,7 @@ def _have_settled(A: Any, space: BlockKrylov, goal: Goal, k: int) -> bool:
 
 def _tail(A: Any, space: BlockKrylov, mu: Array) -> float:
     """At least ``|A|_F^2`` less the sum of the exact values of the first Ritz vectors."""
-    slack = rounding(A.shape) * (A.squared_norm + offset_of(A) ** 2) + mu.size * space.dropped
+    slack = rounding(A.shape) * (A.squared_norm + offset_of(A) ** 2) + mu.size * space.deflated
     return float(max(A.squared_norm - mu.sum(), 0.0) + slack)
 
 
@@ -263,27 +263,28 @@ def _bracketed(
     if A.is_read:  # the Frobenius norm of all that is left bounds its spectral norm too
         t = space.size if space.size <= _SMALL else s
         left = _tail(A, space, mu[:t])
-        upper = quadratic_upper(mu[:t], space.coupling[:, :t], left, k)
+        upper = block_upper_bounds(mu[:t], space.coupling[:, :t], left, k)
         upper = np.minimum(upper, mu[:k] + _tail(A, space, mu))
     if (goal.quadratic or not A.is_read) and (upper > (1.0 + 2.0 * goal.tol) * mu[:k]).any():
         most = _tail(A, space, mu[:s]) if A.is_read else np.inf
 
-        def ends(nu: float) -> Array:
-            return quadratic_upper(mu[:s], space.coupling[:, :s], min(nu, most), k)
+        def upper_with(nu: float) -> Array:
+            return block_upper_bounds(mu[:s], space.coupling[:, :s], min(nu, most), k)
 
-        def enough(low: float, high: float) -> bool:
-            width = np.max(ends(high) - mu[:k]) if high < np.inf else np.inf
-            return bool(width <= max(2.0 * goal.tol * mu[k - 1], 1.5 * np.max(ends(low) - mu[:k])))
+        def is_narrow(low: float, high: float) -> bool:
+            width = np.max(upper_with(high) - mu[:k]) if high < np.inf else np.inf
+            least = np.max(upper_with(low) - mu[:k])
+            return bool(width <= max(2.0 * goal.tol * mu[k - 1], 1.5 * least))
 
         if space.is_full:
             low = high = float(mu[s]) if s < space.size else 0.0
         else:
             share = _FAILURE / _ROUNDS
-            low, high, rest = complement_norm(A, V, share, goal.rng, _LOOKS, enough)
+            low, high, rest = residual_norm(A, V, share, goal.rng, _CHECKPOINTS, is_narrow)
             if low > (1.0 + goal.tol) * mu[k - 1] + rounding(A.shape) * mu[0] and not last:
-                return rest.X @ rest.S[:, :STARTS]
-        upper = np.minimum(upper, ends(high))
-    upper += space.dropped  # that much is missing in the coupling (Weyl)
+                return rest.X @ rest.S[:, :BLOCK]
+        upper = np.minimum(upper, upper_with(high))
+    upper += space.deflated  # that much is missing in the coupling (Weyl)
     total = A.squared_norm if A.is_read else float(mu.sum()) if space.is_full else np.inf
     residuals = space.coupling[:, :k]
     return Subspace(V[:, :k], upper, "krylov", total, offset_of(A), residuals, converged=converged)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from randla.spectral._krylov.range import BlockKrylov
-from randla.spectral._krylov.reach import reach
+from randla.spectral._krylov.block_krylov import BlockKrylov
+from randla.spectral._krylov.lanczos_bound import lanczos_bound
 from tests.statistical import claim
 
 N = 60
@@ -15,24 +15,24 @@ SPECTRA = {
 }
 
 
-@pytest.mark.parametrize(("name", "starts"), [("harmonic", 1), ("one above a crowd", 2)])
+@pytest.mark.parametrize(("name", "block"), [("harmonic", 1), ("one above a crowd", 2)])
 @claim(
     null="the bound is below the largest eigenvalue with a probability of at most 5 %",
     test="exact binomial, one-sided",
     replicates=200,
 )
-def test_reach_fails_no_more_often_than_it_says(name, starts, trial):
+def test_the_bound_fails_no_more_often_than_it_says(name, block, trial):
     values = SPECTRA[name]
 
     def fails(rng):
-        space = BlockKrylov(lambda X: values[:, None] * X, N, starts, 4 * starts, rng)
+        space = BlockKrylov(lambda X: values[:, None] * X, N, block, 4 * block, rng)
         bound = np.inf
         for _ in range(4):
             space.step()
             space.solve()
-            bound = min(bound, reach(
-                space.mu, space.S, space.coupling, starts=starts, n=N,
-                failure_probability=0.05, size=1.0, dropped=0.0,
+            bound = min(bound, lanczos_bound(
+                space.mu, space.S, space.coupling, block=block, n=N,
+                failure_probability=0.05, size=1.0, deflated=0.0,
             ))  # fmt: skip
         return bound < values[0]
 

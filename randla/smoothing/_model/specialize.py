@@ -1,36 +1,37 @@
-"""Kernels that are compiled around a user's functions, and cached on disk by their content.
+"""Kernels compiled around users' functions, and cached on disk by their content.
 
-A particle algorithm spends its time in the user's densities, so they are inlined into the loops:
-a *template* is a Python function that takes jitted functions and returns the plain Python source
-of a kernel that calls them, and `specialise` compiles it. Numba's own disk cache never finds such
-a kernel again (the functions that a kernel closes over carry a number that is new in each
-process), so three things are done here instead.
+A particle algorithm spends its time in the user's densities, so they are inlined into the loops: a
+*template* is a Python function that takes jitted functions and returns the plain Python source of a
+kernel that calls them, and `specialize` compiles it. Numba's own disk cache never finds such a
+kernel again (the functions that a kernel closes over carry a number that is new in each process),
+so this module does three things instead.
 
 *Key.* `content_key` hashes the template and its functions with everything that they reach.
 
 *Names.* Numba finds compiled functions by their names. Two models that were cached by different
 processes may use the same name for different code, and the second one loaded would run the code
 of the first. So kernels are built from copies of the functions, with a digest in their names. A
-copy keeps its own values of globals, closures and arrays: the original may see others by the time
-that the next kernel is built from it, or that the copy is found again by its digest.
+copy keeps its own values of globals, closures and arrays: the values of the original may have
+changed by the time that the next kernel is built from it, or that the copy is found again by its
+digest.
 
 *Index.* The entries of the disk cache are looked up by the key alone.
 
-A function that cannot be hashed (it refers to an object of a class that is not known here, say)
+A function that cannot be hashed (for example, because it refers to an object of an unknown class)
 is compiled without the disk cache: the same results, a slower first call in each process.
 
-*Bounds.* The copies look at the bounds of every index, as compiled code by itself does not: a
-table that is too short would be read past its end, in silence. Beside drawing and weighing
-particles that costs next to nothing: 1.01 times the time on average over four models and six
-algorithms, 1.12 at most (exact backward weights that are looked up in a table).
+*Bounds.* The copies check the bounds of every index, unlike compiled code by default: reading past
+the end of a table that is too short would go unnoticed. Compared with drawing and weighing
+particles this costs next to nothing: 1.01 times the time on average over four models and six
+algorithms, 1.12 at most (exact backward weights that are read from a table).
 
 *Threads.* Numba infers types under one lock and compiles under another, in this order or in the
-other one. Whatever does either here holds `global_compiler_lock` from the start; so does whatever
-fills a table of kernels.
+reverse order. Code here that does either holds `global_compiler_lock` from the start; so does code
+that fills a table of kernels.
 
-The files lie where Numba keeps those of the kernels: ``NUMBA_CACHE_DIR`` if it is set, else
-``__pycache__`` beside the templates or, where that is not writable, the user's cache folder. They
-may be deleted at any time; beyond `MAX_CACHE_BYTES` the oldest are.
+The files are stored where Numba keeps those of the kernels: in ``NUMBA_CACHE_DIR`` if it is set,
+else in ``__pycache__`` next to the templates or, if that is not writable, the user's cache folder.
+They may be deleted at any time; above `MAX_CACHE_BYTES` the oldest are deleted.
 """
 
 import os
@@ -62,7 +63,7 @@ from randla.smoothing._model.content import (
     reads_of,
 )
 
-#: Size of the specialised kernels in one folder beyond which the oldest are deleted.
+#: Size of the specialized kernels in one folder above which the oldest are deleted.
 MAX_CACHE_BYTES = 256 << 20
 
 _CACHE_FILE = re.compile(r"_[0-9a-f]{16}-\d+\.py[0-9a-z]+(\.\d+)?\.nb[ic]$")
@@ -72,7 +73,7 @@ _copies: dict[str, Any] = {}  # copies of user functions of this process by dige
 
 
 @global_compiler_lock
-def specialise(template: Callable[..., FunctionType], *functions: Any) -> Any:
+def specialize(template: Callable[..., FunctionType], *functions: Any) -> Any:
     """Compile the kernel that ``template(*functions)`` returns, or load it from the disk cache.
 
     `template` is a function of a module; `functions` are jitted functions, or numbers, strings
@@ -86,7 +87,7 @@ def specialise(template: Callable[..., FunctionType], *functions: Any) -> Any:
             _kernels[digest] = _compile(template, functions, digest)
         return _kernels[digest]
     except (UnhashableError, AttributeError, TypeError, ValueError, OSError, RuntimeError):
-        # Numba's private interface changed, or there is no place for the files.
+        # Numba's private interface changed, or there is no folder for the files.
         return unsaved_kernel(_with_copies(template, functions))
 
 
@@ -147,7 +148,7 @@ class _ContentCache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             overload = super().load_overload(sig, target_context)
-        except Exception:  # whatever a damaged file may raise: compile instead
+        except Exception:  # for any error of a damaged file: compile instead
             with suppress(OSError):
                 self.flush()  # else what is compiled could not be added to a damaged index
             return None
@@ -228,7 +229,7 @@ def _is_ours(function: Any) -> bool:
 
 
 def frozen(function: Any, copies: dict[Any, Any]) -> Any:
-    """Copy of a jitted function that keeps the values it refers to now; other things as they are.
+    """Copy of a jitted function that keeps the values it refers to now; other values unchanged.
 
     It has its digest in its name and calls copies likewise; `copies` holds those made so far.
     """
