@@ -36,12 +36,18 @@ None of them has the entry point for C that Numba would add, as no function is p
 address. While a kernel is being compiled, Python's cyclic garbage collector is disabled: it would
 repeatedly scan the objects of the compiler, which live until the end, for an eighth of the time.
 
+Numba numbers the files of a kernel in its cache. Two processes that save at once, for arguments of
+two types, take the same number, and then one runs the code of the other; so here a file is named
+after what it holds. A file that was cut short counts as missing.
+
 With ``NUMBA_DISABLE_JIT=1`` kernels are Python functions. They overflow silently, like compiled
 kernels: hashes and streams of random numbers are products that overflow.
 """
 
 import gc
+from contextlib import suppress
 from functools import partial
+from hashlib import blake2b
 from types import FunctionType
 from typing import Any
 
@@ -49,6 +55,7 @@ import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba.core import event
+from numba.core.caching import IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
@@ -82,7 +89,7 @@ class _LinkedCode(JITCodeLibrary):
     """The code of a function for its callers, without machine code of its own."""
 
     def _optimize_final_module(self) -> None:
-        """The caller that Python calls is optimised, and what is linked into it with it."""
+        """The caller that Python calls is optimized, and what is linked into it with it."""
 
     def _finalize_final_module(self) -> None:
         """Translate a shell: the variables that Numba sets when a function is loaded."""
@@ -122,12 +129,40 @@ def _renamed(function: FunctionType) -> FunctionType:
     return copy
 
 
+class _NamedByContent(IndexDataCacheFile):
+    """The files of one kernel, which several processes may fill; at worst one compiles again."""
+
+    def save(self, key: Any, data: Any) -> None:
+        digest = blake2b(self._dump(key), digest_size=8).digest()
+        name = self._data_name(int.from_bytes(digest))
+        self._save_data(name, data)  # first: whoever sees the name in the index finds the file
+        self._save_index({**self._load_index(), key: name})
+
+    def load(self, key: Any) -> Any:
+        with suppress(Exception):  # whatever a damaged file may raise
+            return super().load(key)
+        return None
+
+    def _load_index(self) -> dict[Any, str]:
+        with suppress(Exception):
+            return super()._load_index()
+        return {}
+
+
+def _filed(kernel: Any) -> Any:
+    """The kernel, its files `_NamedByContent` if it has any."""
+    files = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    if type(files) is IndexDataCacheFile:
+        files.__class__ = _NamedByContent
+    return kernel
+
+
 def _njit(function: Any, **options: Any) -> Any:
     if _DISABLED:
         return np.errstate(all="ignore")(function)
-    kernel = numba.njit(**options)(function)
+    kernel = _filed(numba.njit(**options)(function))
     if "inline" not in options:
-        inner = linked(_renamed(function), **options)  # what the compiler finds in calls
+        inner = _filed(linked(_renamed(function), **options))  # what the compiler finds in calls
         kernel.get_call_template, kernel.get_overload = inner.get_call_template, inner.get_overload
     return kernel
 

@@ -29,23 +29,42 @@ class Result:
     #: Names shown by ``repr``, in order; empty means the dataclass fields.
     _shown: ClassVar[tuple[str, ...]] = ()
 
-    def _summary(self) -> list[tuple[str, str]]:
+    def _summary(self) -> dict[str, Any]:
         names = self._shown or tuple(f.name for f in dataclasses.fields(self))
         names = tuple(name for name in names if not name.startswith("_"))  # internal fields
-        return [(name, short_repr(getattr(self, name))) for name in names[: _MAX_LINES - 2]]
+        return {name: getattr(self, name) for name in names[: _MAX_LINES - 2]}
 
     def __repr__(self) -> str:
-        lines = [f"  {name}={value}," for name, value in self._summary()]
+        lines = [f"  {name}={short_repr(value)}," for name, value in self._summary().items()]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
     def _repr_html_(self) -> str:
-        """The same summary as a table, for notebooks."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._summary()
-        )
-        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+        return html_table(type(self).__name__, self._summary())
+
+
+def html_table(title: str, values: dict[str, Any]) -> str:
+    """A table for notebooks: a row for each value, with its name."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+        f"<td style='text-align:left'>{html.escape(_for_readers(value))}</td></tr>"
+        for name, value in values.items()
+    )
+    return f"<table><caption>{html.escape(title)}</caption>{rows}</table>"
+
+
+def _for_readers(value: Any) -> str:
+    """Like `short_repr`, with thousands set apart, and the shape and memory of large arrays."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, str):
+        return value
+    text = short_repr(value)
+    if not text.startswith("<") or not isinstance(value, np.ndarray):
+        return text
+    shape = " \N{MULTIPLICATION SIGN} ".join(f"{k:,}" for k in value.shape)
+    power = min(max(len(str(value.nbytes)) - 1, 0) // 3, 4)
+    size = f"{value.nbytes / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+    return f"{shape or 'scalar'} {value.dtype}, {size}"
 
 
 def short_repr(value: Any) -> str:

@@ -25,7 +25,9 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "claim(claim): a statistical claim, see tests/statistical.py"
     )
-    config.addinivalue_line("markers", "slow: needs more than a few seconds")
+    config.addinivalue_line(
+        "markers", "slow: of about ten CPU seconds or more; CI runs these by themselves"
+    )
     config.addinivalue_line(
         "markers", "compiled: of the compiler (messages, types, caches, memory of its code)"
     )

@@ -119,6 +119,7 @@ def resident_mib():
         return int(file.read().split()[1]) * 4096 / 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_from_call_to_call(pytestconfig):
     """Over all public calls together; with glibc's arenas some of them settle late."""

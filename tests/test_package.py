@@ -307,3 +307,10 @@ def test_what_contributing_names_exists():
             assert any(f"/{path}".endswith(f"/{quoted}") for path in paths), quoted
         elif re.fullmatch(r"\w+", quoted):
             assert quoted in words, quoted
+
+
+def test_the_version_is_the_same_everywhere():
+    root = PACKAGE.parent
+    (cited,) = re.findall(r"^version: (.*)$", (root / "CITATION.cff").read_text("utf-8"), re.M)
+    newest = re.search(r"^## (\S+)", (root / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert cited == newest[1] == randla.__version__

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import randla
 from randla._results import Result, t_interval, t_of_tail
 
 
@@ -36,7 +37,7 @@ def test_repr_of_a_lazy_array_gives_its_shape():
 
 def test_the_table_for_notebooks_says_the_same():
     text = Estimate(1 / 3, np.arange(3.0), np.zeros((100, 4)), "<a>")._repr_html_()
-    for shown in ("0.333333", "shape (100, 4)", "&lt;a&gt;"):
+    for shown in ("0.333333", "100 \N{MULTIPLICATION SIGN} 4", "&lt;a&gt;"):
         assert shown in text
     for hidden in ("<a>", "_hidden"):
         assert hidden not in text
@@ -79,3 +80,22 @@ def test_t_of_tail_has_all_digits_far_out():
 def test_intervals_that_hold_together():
     low, high = t_interval(0.0, 1.0, 7, 0.9, n_together=20)
     assert high == -low == pytest.approx(stats.t(7).isf(0.05 / 20), rel=1e-12)
+
+
+def test_the_tables_for_notebooks_have_numbers_that_can_be_read():
+    table = Estimate(12_345_678, np.arange(3.0), np.zeros((100_000, 4)))._repr_html_()
+    assert "12,345,678" in table
+    assert "100,000 \N{MULTIPLICATION SIGN} 4 float64, 3.2 MB" in table
+
+
+def test_sketches_and_models_have_a_table_for_notebooks():
+    sketch = randla.CountSketch(2000, 1_000_000, rng=0)
+    for shown in ("CountSketch", "1,000,000", "has_linf_guarantee"):
+        assert shown in sketch._repr_html_()
+    assert "CountSketch(m=2000" in sketch.columns(0, 10)._repr_html_()
+    assert "None" in randla.BlockSRHT(64, rng=0)._repr_html_()
+    volatility = randla.StochasticVolatility(0.9, 0.25, 1.0)._repr_html_()
+    for shown in ("StochasticVolatility", "scalar", "phi", "0.25"):
+        assert shown in volatility
+    large = randla.DiscreteHMM(np.ones(9) / 9, np.ones((9, 9)) / 9, np.ones((9, 2)) / 2)
+    assert " more</td>" in large._repr_html_()

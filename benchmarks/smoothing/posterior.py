@@ -57,12 +57,12 @@ def log_prior(theta):
 
 
 class Posterior:
-    """Time of a default run."""
+    """Time of a default run, and of a twentieth of it."""
 
-    params, param_names = list(MODELS), ["model"]
-    headline = ("autoregression in noise",)
+    params, param_names = [[100, 2000], list(MODELS)], ["n_iterations", "model"]
+    headline = (2000, "autoregression in noise")
 
-    def setup(self, name):
+    def setup(self, n_iterations, name):
         self.model, n_times = MODELS[name]
         self.y = self.model.simulate(n_times, rng=0)[1]
         self.run(12)
@@ -74,11 +74,11 @@ class Posterior:
                 self.model, self.y, log_prior, method=method, n_iterations=n_iterations, rng=rng
             )
 
-    def time_randla(self, name):
-        self.run()
+    def time_randla(self, n_iterations, name):
+        self.run(n_iterations)
 
-    def track_r_hat(self, name):
-        return float(self.run().r_hat.max())
+    def track_r_hat(self, n_iterations, name):
+        return float(self.run(n_iterations).r_hat.max())
 
 
 def peer_chains(name, y, n_particles, n_iterations, n_chains):
@@ -103,7 +103,7 @@ def main():
         "volatility": (200, 1500),
     }.items():
         study = Posterior()
-        study.setup(name)
+        study.setup(2000, name)
         rows = {}
         began = time.process_time()
         result = study.run()

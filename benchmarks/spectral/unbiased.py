@@ -49,15 +49,13 @@ def main(draws=5000):
         for method in ("xdiag", "hutchinson", "auto"):
             values = [diagonal(operator, 12, method=method, rng=k).value for k in range(draws)]
             report(f"diagonal, {method}, {name}", values, A.diagonal())
-    for name, noise in (("condition 30", 0.1), ("condition 300", 0.01)):
-        A = noise * np.eye(N) + MATRICES["1/j"]
-        for preconditioner in ("auto", None):
-            options = {"lower": noise, "n_products": N - 1, "preconditioner": preconditioner}
-            fits = [logdet(A, rng=k, **options) for k in range(draws)]
-            half = np.mean([0.5 * (r.quadrature_upper - r.quadrature_lower) for r in fits])
-            exact = np.linalg.slogdet(A)[1]
-            what = f"logdet, preconditioner={preconditioner}, {name}"
-            report(what, [r.value for r in fits], exact, slack=half)
+    A = np.eye(N) + MATRICES["1/j"]
+    for preconditioner in ("auto", None):
+        options = {"lower": 1.0, "n_products": N - 1, "preconditioner": preconditioner}
+        fits = [logdet(A, rng=k, **options) for k in range(draws)]
+        half = np.mean([0.5 * (r.quadrature_upper - r.quadrature_lower) for r in fits])
+        values, exact = [r.value for r in fits], np.linalg.slogdet(A)[1]
+        report(f"logdet, preconditioner={preconditioner}", values, exact, slack=half)
 
 
 if __name__ == "__main__":

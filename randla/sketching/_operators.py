@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from randla._results import html_table
 from randla._tall.open import sketch_lazily, transposed
 from randla._tall.operator import RowsOnDemand
 from randla._validation import as_array, as_count, as_matrix, is_sparse, read_only, require_finite
@@ -243,11 +244,17 @@ class Sketch(LinearOperator, ABC):
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return type(self).__name__, tuple(self.__getstate__().items())
 
-    def __repr__(self) -> str:
+    def _arguments(self) -> dict[str, Any]:
         m, n = self.shape
-        arguments = {"m": m, "n": None if n == UNBOUNDED else n, **self._options()}
-        listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        return {"m": m, "n": None if n == UNBOUNDED else n, **self._options()}
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{name}={value!r}" for name, value in self._arguments().items())
         return f"{type(self).__name__}({listed})"
+
+    def _repr_html_(self) -> str:
+        guarantee = {"has_linf_guarantee": self.has_linf_guarantee}
+        return html_table(type(self).__name__, {**self._arguments(), **guarantee})
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -282,6 +289,9 @@ class SketchColumns(Sketch):
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return self._whole.__dask_tokenize__(), self._first, self._last
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"of": repr(self._whole), "first": self._first, "last": self._last}
 
     def __repr__(self) -> str:
         return f"{self._whole!r}.columns({self._first}, {self._last})"

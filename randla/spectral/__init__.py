@@ -1,4 +1,4 @@
-"""Singular values, kernels, traces and log-determinants that know their error."""
+"""Singular values, kernels, traces and log-determinants that know their own error."""
 
 from randla.spectral._diagonal import DiagonalResult, diagonal
 from randla.spectral._eigh import EighResult, eigh

@@ -1,4 +1,4 @@
-"""The diagonal of a square matrix: exact where it can be read, with its errors from products."""
+"""The diagonal of a square matrix: exact if it can be read, else estimated from products."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class DiagonalResult(EstimateByProducts):
     ----------
     value : (n,) ndarray
     standard_error : (n,) ndarray
-        Of the algorithm, given the matrix; 0 where the diagonal is exact.
+        Standard error of the algorithm, given the matrix; 0 if the diagonal is exact.
     degrees_of_freedom : float
-        Of Student's t in the intervals; inf where the diagonal is exact.
+        Degrees of freedom of Student's t in the intervals; inf if the diagonal is exact.
     n_products : int
-        Products of the matrix, or its transpose, with a vector.
+        Number of products of the matrix, or its transpose, with a vector.
     method : str
         "exact", "xdiag" or "hutchinson".
     """
@@ -60,8 +60,8 @@ def diagonal(
 ) -> DiagonalResult:
     r"""Diagonal of a square matrix, with the error of each entry.
 
-    If the entries can be read the diagonal is exact. Of an operator, of which only products are
-    known, it is estimated by products with vectors of random signs [1]_ [2]_: leverage scores as
+    If the entries can be read, the diagonal is exact. For an operator, of which only products are
+    known, it is estimated from products with vectors of random signs [1]_ [2]_: leverage scores as
     the diagonal of a projector, variances as that of an inverse, squared row norms of B as that of
     :math:`BB^T`.
 
@@ -71,17 +71,17 @@ def diagonal(
         Real. "xdiag" needs products with its transpose (``rmatmat``, ``rmatvec``), unless it is
         `symmetric`.
     n_products : int, optional
-        How many vectors `A` or its transpose may be multiplied with, 100 by default. From n on the
-        diagonal is computed exactly by n products.
+        Maximum number of vectors by which `A` or its transpose is multiplied, 100 by default. From
+        n on the diagonal is computed exactly from n products.
     symmetric : bool, default False
-        Your word that `A` is its own transpose. What can be seen in the products is checked.
+        Declares `A` symmetric. This is checked as far as the products show it.
     method : {"auto", "xdiag", "hutchinson"}, default "auto"
-        A method with a name is used even if the entries can be read.
+        A method given by name is used even if the entries can be read.
 
-        - "auto": exact if the entries can be read; else "xdiag" if its basis holds half of the
-          squared norm of `A`, by four more products, and "hutchinson" if not.
-        - "xdiag": a basis of the range and what it misses [2]_; the best where the singular values
-          decay.
+        - "auto": exact if the entries can be read; else "xdiag" if its basis contains half of the
+          squared norm of `A`, checked with four more products, and "hutchinson" otherwise.
+        - "xdiag": a basis of the range and a correction for the rest [2]_; the best choice if the
+          singular values decay.
         - "hutchinson": the mean of :math:`x \circ Ax` [1]_; for flat spectra.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same vectors.
@@ -94,20 +94,20 @@ def diagonal(
 
     Raises
     ------
-    ValueError, TypeError
-        If `A` is not real, square and finite, or has no product with its transpose, or one that is
+    If `A` is not real, square and finite, or has no product with its transpose, or one that is not
+    adjoint to its product; if `n_products` is below 8 (12 for "auto").
         seen not to be its transpose's; if `n_products` is below 8 (12 for "auto").
 
     See Also
     --------
-    trace : The sum of the diagonal, with smaller errors than those of its terms.
+    trace : the sum of the diagonal, with smaller errors than those of its terms.
 
     Notes
     -----
     Both estimators are unbiased, and the choice of "auto" leaves a bias below a twentieth of the
-    standard error where it is close. The standard error of "xdiag" is the jackknife by leaving two
+    standard error in close cases. The standard error of "xdiag" is the jackknife that leaves two
     vectors out in all ways, entry by entry; it is conservative in expectation for the variance.
-    Coverage over the entries is measured, not proved: 95-100 % at nominal 95 % (93-98 % where few
+    Coverage over the entries is measured, not proved: 95-100 % at nominal 95 % (93-98 % if few
     entries are large).
 
     Time: the products, and :math:`O(n m^2)` for m = `n_products` / 2; memory: :math:`O(nm)`.
@@ -121,7 +121,7 @@ def diagonal(
 
     Examples
     --------
-    Leverage scores of a kernel ridge regression, from products with its smoother.
+    Leverage scores of a kernel ridge regression, from products with its smoother:
 
     >>> import numpy as np
     >>> from scipy.sparse.linalg import LinearOperator

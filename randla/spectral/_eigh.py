@@ -12,7 +12,7 @@ projector P of what V leaves out,
 
 so that it is at most the p-th eigenvalue on the right (see `_krylov.brackets`). The same for -A
 gives the brackets of the smallest ones. Where all of the spectrum is known there are no nu:
-roundings only.
+rounding errors only.
 """
 
 from dataclasses import dataclass
@@ -58,23 +58,23 @@ class EighResult(Result):
     Attributes
     ----------
     values : (k,) ndarray
-        Eigenvalues, in the order that was asked for.
+        Eigenvalues, in the requested order.
     vectors : (n, k) ndarray
-        Orthonormal columns, of which the largest entry in magnitude, the first of equals, is
+        Orthonormal columns; the entry of largest magnitude in each, the first of equals, is
         positive. Vectors of equal eigenvalues are determined up to a rotation.
     lower, upper : (k,) ndarray
         The p-th largest eigenvalue of A lies in the p-th bracket of a positive value, the p-th
         smallest in the p-th bracket of a negative one.
     residuals : (k,) ndarray
-        Norms of ``A @ v - value * v``: some eigenvalue is within each, for certain.
+        Norms of ``A @ v - value * v``: an eigenvalue lies within this distance of each value.
     error : float
         Frobenius norm of ``A - vectors @ diag(values) @ vectors.T``.
     error_kind : str
         "exact", or "estimate" for an operator, from ten random vectors.
     n_products : int
-        Vectors that were multiplied by A; 0 where its entries went to LAPACK.
+        Number of vectors that were multiplied by A; 0 if its entries were passed to LAPACK.
     converged : bool
-        Whether all residuals are below 1e-9 of the largest eigenvalue. The brackets hold anyway.
+        Whether all residuals are below 1e-9 of the largest eigenvalue. The brackets always hold.
     """
 
     values: Array
@@ -97,26 +97,25 @@ def eigh(
 ) -> EighResult:
     r"""Find k eigenvalues of a symmetric matrix, with eigenvectors and certified brackets.
 
-    Up to 1000 rows, or 4 k, LAPACK decomposes A (200 for an operator). Else a block Krylov space
-    with thick restarts is searched until the residuals are 1e-9 of the largest eigenvalue. What it
-    leaves out is bounded from random directions (as in `spectral_norm`; the bounds fail with a
-    probability below 1e-6), and the residuals bound what the eigenvalues may differ by:
-    quadratically, where there is a gap
-    [1]_.
+    Up to 1000 rows, or 4 k, LAPACK decomposes A (200 for an operator). Otherwise a block Krylov
+    space with thick restarts is searched until the residuals are 1e-9 of the largest eigenvalue.
+    The part outside this space is bounded from random directions (as in `spectral_norm`; the bounds
+    fail with probability below 1e-6), and the residuals bound the errors of the eigenvalues:
+    quadratically, if there is a gap [1]_.
 
     Parameters
     ----------
     A : (n, n) array_like, sparse matrix, LinearOperator or Dask array
-        Real, finite and symmetric. Of an operator only products with A are used.
+        Real, finite and symmetric. For an operator only products with A are used.
     k : int
-        How many, from 1 to n.
+        Number of eigenvalues, from 1 to n.
     which : {"magnitude", "largest", "smallest"}
-        Those of the largest magnitude, in descending order of it; or the largest or smallest ones
-        with their signs.
+        "magnitude": the eigenvalues of largest magnitude, in descending order of magnitude; or the
+        largest or smallest ones with their signs.
     rng : {None, int, SeedSequence, Generator}, optional
-        Where random directions come from.
+        Source of the random directions.
     progress : bool, default False
-        Show a progress bar for passes that take long (needs tqdm).
+        Show a progress bar for long passes (needs tqdm).
 
     Returns
     -------
@@ -128,19 +127,19 @@ def eigh(
     ------
     ValueError, TypeError
         If A is not real, finite, square and symmetric (up to 1e-8 of its norm, an operator up to
-        1e-4 in products with random vectors), or k is no integer from 1 to n.
+        1e-4 in products with random vectors), or k is not an integer from 1 to n.
 
     Notes
     -----
-    A bracket is a statement about one eigenvalue: the p-th positive value belongs to the p-th
-    largest eigenvalue of A and the p-th negative one to the p-th smallest (with
-    ``which="largest"`` or ``"smallest"`` all to one end). Where a search has missed one the
-    brackets are wide. Inner ends hold for certain, but for roundings, which are allowed for; outer
-    ends with probability 1 - 1e-6. LAPACK's are certain.
+    A bracket is for a single eigenvalue: the p-th positive value belongs to the p-th largest
+    eigenvalue of A and the p-th negative one to the p-th smallest (with ``which="largest"`` or
+    ``"smallest"`` all to one end). If a search has missed an eigenvalue the brackets are wide.
+    Inner ends are certain up to rounding, which is allowed for; outer ends hold with probability 1
+    - 1e-6. LAPACK's are certain.
 
-    What A lacks in symmetry, such as the tolerance of a solver within an operator, is taken for an
-    error: brackets are wider by a bound of :math:`|A - A'|_2 / 2`. That of an array is certain;
-    of operators and Dask arrays it comes from ten random vectors, and fails with probability 1e-6.
+    Asymmetry of A, such as the tolerance of a solver within an operator, is treated as an error:
+    brackets are wider by a bound of :math:`|A - A'|_2 / 2`. For an array the bound is certain; for
+    operators and Dask arrays it comes from ten random vectors, and fails with probability 1e-6.
 
     References
     ----------

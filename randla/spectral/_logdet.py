@@ -51,21 +51,21 @@ class LogdetResult(Result):
     ----------
     value : float
     standard_error : float
-        Of the algorithm, over random vectors; 0 where the value is exact up to rounding.
+        Standard error of the algorithm, over random vectors; 0 if exact up to rounding.
     quadrature_lower, quadrature_upper : float
-        The means of the lower and the upper bound of the quadrature; `value` is their middle.
-        What lies between them is an error that `standard_error` does not show.
+        The means of the lower and the upper bound of the quadrature; `value` is their midpoint. The
+        distance between them is an error that `standard_error` does not include.
     n_products : int
-        Products of `A` with a vector.
+        Number of products of `A` with a vector.
     method : str
         "cholesky" (exact) or "lanczos".
     degrees_of_freedom : float
-        Random vectors less one; inf where the value is exact.
+        Number of random vectors minus one; inf if the value is exact.
     converged : bool
-        Whether the quadrature bracket is narrower than half a standard error. The interval holds
-        without that; more `n_products` or a better preconditioner make it short.
+        Whether the quadrature bracket is narrower than half a standard error. The interval is valid
+        in any case; more `n_products` or a better preconditioner make it shorter.
     rank : int
-        Of the preconditioner, 0 without one.
+        Rank of the preconditioner, 0 without one.
     """
 
     value: float
@@ -92,9 +92,10 @@ class LogdetResult(Result):
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Ends (low, high) of an interval that contains the bracket of the quadrature.
 
-        From the lower bound less t standard errors of its own to the upper bound plus t of its
-        own, Student's t, each end moved outwards by what the skewness of the sample asks for [1]_.
-        It ends where a bound holds without chance, but for the bracket.
+        From the lower bound minus t of its standard errors to the upper bound plus t of its
+        standard errors, with Student's t, each end moved outward by a correction for the skewness
+        of the sample [1]_. The interval is cut at bounds that hold with certainty, except for the
+        bracket.
 
         References
         ----------
@@ -123,10 +124,10 @@ def logdet(
 ) -> LogdetResult:
     r"""The logarithm of the determinant of a symmetric positive definite matrix.
 
-    Exact by Cholesky where that is affordable, else by stochastic Lanczos quadrature
-    [1]_ whose bias is bracketed [2]_: for each of m random sign vectors z, the Gauss rule is above
-    :math:`z^T \log(M) z` and the Gauss-Radau rule with a node at `lower` is below. Gauss alone,
-    which is what is usually computed, is off by hundreds of its standard errors on ordinary
+    Exact by Cholesky if that is affordable, otherwise by stochastic Lanczos quadrature [1]_ whose
+    bias is bracketed [2]_: for each of m random sign vectors z, the Gauss rule is above
+    :math:`z^T \log(M) z` and the Gauss-Radau rule with a node at `lower` is below. The Gauss rule
+    alone, which is the usual estimate, is off by hundreds of its standard errors on ordinary
     covariance matrices.
 
     Parameters
@@ -134,27 +135,27 @@ def logdet(
     A : (n, n) array_like, sparse matrix, LinearOperator or Dask array
         Symmetric and positive definite. An array must be symmetric to 1e-8 of its largest entry.
     lower : float, optional
-        A bound below the least eigenvalue of `A`, positive: the noise variance of a Gaussian
-        process, the shift of a Laplacian. Your word: it is refused where the computation
-        contradicts it, which it need not. Without it, a matrix whose entries can be read is
-        factorized, and an operator is refused unless ``n_products >= n``, as the error
-        of the quadrature has no bound then.
+        A positive bound below the least eigenvalue of `A`: the noise variance of a Gaussian
+        process, the shift of a Laplacian. It cannot be verified in general: it is refused only if
+        the computation contradicts it. Without it, a matrix whose entries can be read is
+        factorized, and an operator is refused unless ``n_products >= n``, as the error of the
+        quadrature then has no bound.
     n_products : int, optional
-        Products of `A` with a vector that may be spent, at least 4. By default 16 random vectors,
-        with as many products each (100 at most) as make the bracket of the quadrature narrow; an
+        Maximum number of products of `A` with a vector, at least 4. By default 16 random vectors,
+        with as many products each (at most 100) as make the bracket of the quadrature narrow; an
         array is factorized up to 2000 rows, and if these are more than n/500, which costs more.
         From n products on the result is exact.
     preconditioner : {"auto", None, result of `pivoted_cholesky`}
-        :math:`P = F F^T + r I` with r a little above `lower`, whose determinant is known, so that
+        :math:`P = F F^T + r I` with r slightly above `lower`, whose determinant is known, so that
         only that of :math:`P^{-1/2} A P^{-1/2}` is estimated. "auto": for an array, F is a pivoted
-        Cholesky factor of :math:`A - lower\, I`, of rank n/4 or :math:`8\sqrt n` at most; else
+        Cholesky factor of :math:`A - lower\, I`, of rank at most n/4 or :math:`8\sqrt n`; otherwise
         there is none. A result of :func:`pivoted_cholesky` must be that of a matrix K with
         :math:`A - lower\, I - K` positive semidefinite: the kernel matrix in A = K + lower I. A
-        factor of float32 is refused where `lower` is near its roundings.
+        float32 factor is refused if `lower` is near its rounding errors.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result.
     progress : bool, default False
-        Show a progress bar for passes that take long (needs tqdm).
+        Show a progress bar for long passes (needs tqdm).
 
     Returns
     -------
@@ -164,8 +165,8 @@ def logdet(
     Raises
     ------
     ValueError, TypeError
-        If `A` is not real, square and finite or is seen not to be symmetric and positive definite,
-        if `lower` is not positive or is seen to be above the least eigenvalue of `A`, or if an
+        If `A` is not real, square and finite or is found not to be symmetric and positive definite,
+        if `lower` is not positive or is found to be above the least eigenvalue of `A`, or if an
         option is out of range.
 
     See Also
@@ -175,17 +176,17 @@ def logdet(
     Notes
     -----
     Cholesky takes :math:`n^3/3` operations and a copy of `A`; a sparse matrix of more than 1000
-    rows has a sparse factorization, whose fill only a `lower` avoids. Lanczos takes ``n_products``
-    products, :math:`O(nl)` operations more for each (l is the number of steps, at most 100, whose
-    vectors are all kept orthogonal), and 8 n l doubles; a preconditioner of rank k takes
-    :math:`O(nk^2)`, and O(nk) for each product.
+    rows is factorized in sparse form, whose fill-in can be avoided only by giving `lower`. Lanczos
+    takes ``n_products`` products, :math:`O(nl)` operations more for each (l is the number of steps,
+    at most 100, whose vectors are all kept orthogonal), and 8 n l doubles; a preconditioner of rank
+    k takes :math:`O(nk^2)`, and O(nk) for each product.
 
     The bracket holds for every z; the interval adds Student's t with m - 1 degrees of freedom, and
-    a correction for skewness. It held in 93 percent and more at nominal 95 in all settings of the
-    page "What is tested". It falls short where few vectors meet one eigenvalue far above a flat
-    rest, as most of them hardly see it: by 6 points with 4 vectors, by 3 with the default 16, not
-    with 40. Rounding limits both: above a condition of about 1e13 digits of the determinant are
-    lost.
+    a correction for skewness. It covered in 93 percent or more at nominal 95 in all settings of the
+    page "What is tested". Coverage is lower if few vectors meet one eigenvalue far above a flat
+    rest, as most of them hardly see it: by 6 points with 4 vectors, by 3 with the default 16, and
+    not with 40. Rounding limits both: above a condition number of about 1e13 digits of the
+    determinant are lost.
 
     References
     ----------
@@ -204,7 +205,7 @@ def logdet(
     >>> bool(low <= np.linalg.slogdet(A)[1] <= high), result.method
     (True, 'lanczos')
 
-    Exactly:
+    The exact value:
 
     >>> bool(abs(randla.logdet(A).value - np.linalg.slogdet(A)[1]) < 1e-9)
     True
@@ -232,7 +233,7 @@ def logdet(
     with showing_progress("logdet", progress):
         P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
         M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
-        is_cheap = kind == "array" and not n_products  # to factorize, beside many steps
+        is_cheap = kind == "array" and not n_products  # to factorize, compared with many steps
         patience = n // _ROWS_OF_A_STEP if is_cheap else MAX_STEPS
         bounds = bracket_probes(M, key_of_signs, n_products, patience)
     if bounds is None:
@@ -382,5 +383,5 @@ def _check_preconditioner(choice: Any, n: int) -> None:
         )
     if np.ndim(factor) != 2 or len(factor) != n:
         raise ValueError(
-            f"preconditioner must have a factor of {n} rows, as A, got shape {np.shape(factor)}"
+            f"preconditioner must have a factor of {n} rows, like A, got shape {np.shape(factor)}"
         )

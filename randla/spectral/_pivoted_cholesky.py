@@ -29,7 +29,7 @@ _FLOPS = 1e10  # a second, roughly
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PivotedCholeskyResult(Result):
-    r"""A partial Cholesky factor of a kernel matrix K, and what it leaves.
+    r"""A partial Cholesky factor of a kernel matrix K, and its error.
 
     The residual :math:`E = K - FF^T` is positive semidefinite, so that its diagonal, which is
     known, bounds all of it: :math:`|E_{ij}| \le \sqrt{E_{ii} E_{jj}}`, and no norm of it is larger
@@ -38,11 +38,11 @@ class PivotedCholeskyResult(Result):
     Attributes
     ----------
     factor : (n, k) ndarray
-        F. Fewer columns than were asked for where what is left after them is rounding error.
+        F. It has fewer columns than requested if the remainder after them is rounding error.
     pivots : (k,) ndarray
         The chosen rows of K, in order. ``factor[pivots]`` is lower triangular.
     trace_error : float
-        Trace of E: exact, but for rounding.
+        Trace of E: exact up to rounding.
     diagonal_error : (n,) ndarray
         Diagonal of E.
     trace : float
@@ -60,8 +60,8 @@ class PivotedCholeskyResult(Result):
     def solve(self, b: ArrayLike, ridge: float) -> Array:
         r"""Solve with the approximation: :math:`x = (FF^T + \mathtt{ridge}\, I)^{-1} b`.
 
-        By the identity of Woodbury, with a step of refinement; :math:`O(nk)` a column of `b`,
-        after :math:`O(nk^2)` once.
+        By the Woodbury identity, with a step of refinement; :math:`O(nk)` a column of `b`, after
+        :math:`O(nk^2)` once.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class PivotedCholeskyResult(Result):
         return x + solve_once(residual)  # digits that the Gram matrix has lost
 
     def logdet(self, ridge: float) -> tuple[float, float]:
-        r"""Bounds for :math:`\log\det(K + \mathtt{ridge}\, I)`, of K itself.
+        r"""Bounds for :math:`\log\det(K + \mathtt{ridge}\, I)`, with K itself.
 
         With E as above, :math:`\log\det(FF^T + \mathtt{ridge}\, I) \le \log\det(K +
         \mathtt{ridge}\, I) \le \log\det(FF^T + \mathtt{ridge}\, I) + \sum_i \log(1 + E_{ii} /
@@ -114,7 +114,7 @@ class PivotedCholeskyResult(Result):
     def features(self, X_new: ArrayLike) -> NDArray[Any]:
         """Rows of the factor for new points, whose products approximate the kernel.
 
-        Those of the points of the fit are `factor` again, but for rounding.
+        For the points of the fit they equal `factor`, up to rounding.
 
         Parameters
         ----------
@@ -207,10 +207,10 @@ def pivoted_cholesky(
     rng: Any = None,
     progress: bool = False,
 ) -> PivotedCholeskyResult:
-    r"""Approximate a kernel matrix from k of its columns, and know what is missing.
+    r"""Approximate a kernel matrix from k of its columns, with the exact error.
 
-    Pivots are drawn in proportion to what is left of the diagonal (RPCholesky [1]_), by blocks of
-    proposals of which some are rejected, so that their law is that of one draw at a time [2]_.
+    Pivots are drawn in proportion to the remaining diagonal (RPCholesky [1]_), by blocks of
+    proposals of which some are rejected, so that their law is that of single draws [2]_.
     :math:`O(nk)` entries of the matrix are read, and :math:`O(nk^2)` operations made; the factor is
     the only large array.
 
@@ -218,18 +218,19 @@ def pivoted_cholesky(
     ----------
     X : (n, d) or (n, n) array_like
         Points, one a row, (n,) for points on a line. With ``kernel="precomputed"`` a symmetric
-        positive semidefinite matrix, of which few columns are read. float32 gives a factor of
-        float32.
+        positive semidefinite matrix, of which few columns are read. float32 input gives a float32
+        factor.
     k : int, optional
-        Columns of the factor at most. Either this or `rtol` must be given.
+        Maximum number of columns of the factor. Either this or `rtol` must be given.
     kernel : {"precomputed", "gaussian", "laplace", "matern12", "matern32", "matern52"} or callable
         With :math:`r = |x - y|_2 / \mathtt{length\_scale}`: "gaussian" is :math:`e^{-r^2/2}`,
         "matern12" :math:`e^{-r}`, "matern32" :math:`(1 + \sqrt 3 r) e^{-\sqrt 3 r}`, "matern52"
-        :math:`(1 + \sqrt 5 r + 5r^2/3) e^{-\sqrt 5 r}`; "laplace" is :math:`e^{-|x - y|_1 /
-        \mathtt{length\_scale}}`, with the 1-norm as in scikit-learn. A function ``k(x, y)`` of two
-        points that Numba compiles is called with points over `length_scale`; a function ``k(x, y,
-        theta)`` with points as they are, and `length_scale` as an array ``theta``: an array as it
-        is, a number once for each column of `X`.
+        :math:`(1 + \sqrt 5 r + 5r^2/3) e^{-\sqrt 5 r}`; "laplace" is
+        :math:`e^{-|x - y|_1 / \mathtt{length\_scale}}`, with the 1-norm as in scikit-learn. A
+        function ``k(x, y)`` of two points that Numba compiles is called with points divided by
+        `length_scale`; a function ``k(x, y, theta)`` with the original points, and with
+        `length_scale` as an array ``theta``: an array unchanged, a number repeated for each column
+        of `X`.
     length_scale : float or (d,) array_like
         One for all columns of `X` or one for each.
     rtol : float, optional
@@ -237,7 +238,7 @@ def pivoted_cholesky(
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result for any number of threads.
     progress : bool, default False
-        Show a progress bar for passes that take long (needs tqdm).
+        Show a progress bar for long passes (needs tqdm).
 
     Returns
     -------
@@ -246,7 +247,7 @@ def pivoted_cholesky(
     Raises
     ------
     ValueError, TypeError
-        If neither `k` nor `rtol` is given, or the matrix is seen not to be finite, symmetric or
+        If neither `k` nor `rtol` is given, or the matrix is found not to be finite, symmetric or
         positive semidefinite.
 
     See Also

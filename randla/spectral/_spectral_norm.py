@@ -26,11 +26,11 @@ class SpectralNormResult(Result):
     Attributes
     ----------
     lower, upper : float
-        The largest singular value of A lies between them.
+        Bounds of the largest singular value of A.
     failure_probability : float
-        Of `upper`; 0 where all of A'A was decomposed. `lower` always holds.
+        Failure probability of `upper`; 0 if all of A'A was decomposed. `lower` always holds.
     n_passes : int
-        How often A was read.
+        Number of passes over A.
     """
 
     lower: float
@@ -45,11 +45,11 @@ def spectral_norm(
     r"""Bracket the spectral norm :math:`|A|_2`, the largest singular value.
 
     If the short side of A is small the norm is computed from :math:`A'A`, and the bounds differ by
-    roundings. Else block Lanczos on :math:`A'A` starts from four random directions, with full
-    reorthogonalization. Its Ritz values are certain lower bounds. The upper bound follows from
-    what the residuals leave room for unless the directions are nearly orthogonal to the singular
-    vector, which has the stated probability [1]_. It ends when the bounds differ by 1e-4 of the
-    norm, or after 60 reads.
+    rounding errors. Otherwise block Lanczos on :math:`A'A` starts from four random directions, with
+    full reorthogonalization. Its Ritz values are certain lower bounds. The upper bound follows from
+    the residuals unless the directions are nearly orthogonal to the singular vector, which happens
+    with at most the stated probability [1]_. The iteration ends when the bounds differ by 1e-4 of
+    the norm, or after 60 passes.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ def spectral_norm(
         Real and finite. A Dask array is read in blocks of rows; an operator needs a product with
         its transpose.
     failure_probability : float
-        That `upper` is below the norm, at most; between 1e-30 and 1/2.
+        Maximum probability that `upper` is below the norm; between 1e-30 and 1/2.
     rng : {None, int, SeedSequence, Generator}, optional
-        Where the random directions come from.
+        Source of the random directions.
 
     Returns
     -------
@@ -69,15 +69,15 @@ def spectral_norm(
     Raises
     ------
     ValueError, TypeError
-        If A is not real, finite, 2-D and not empty, or an operator whose two products are not
+        If A is not real, finite, 2-D and non-empty, or is an operator whose two products are not
         adjoint.
 
     Notes
     -----
-    Each read costs sixteen operations an entry; sparse matrices stay sparse. With a gap between
-    the largest singular values a few reads are enough. Without one the width falls faster than the
-    square of their number: on a linear spectrum it is 1 % after 20 and 0.01 % after 60. Some
-    hundreds of vectors as long as the short side are kept, half a gigabyte at most.
+    Each pass costs sixteen operations an entry; sparse matrices stay sparse. With a gap between the
+    largest singular values a few passes are enough. Without a gap the width falls faster than the
+    square of their number: on a linear spectrum it is 1 % after 20 and 0.01 % after 60. A few
+    hundred vectors of the length of the short side are stored, half a gigabyte at most.
 
     References
     ----------

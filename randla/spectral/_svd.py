@@ -63,36 +63,35 @@ def svd(
     r"""Largest singular values and vectors, with certified brackets and the exact error.
 
     Returns :math:`A \approx U \mathrm{diag}(s) V'`, the rank k approximation, with the Frobenius
-    norm of what is left and, for each singular value, a lower and an upper end. No estimate is
-    made where A can be read: :math:`|A - AVV'|_F^2 = |A|_F^2 - |AV|_F^2`.
+    norm of the remainder and, for each singular value, a lower and an upper end. If A can be read
+    nothing is estimated: :math:`|A - AVV'|_F^2 = |A|_F^2 - |AV|_F^2`.
 
     Parameters
     ----------
     A : (m, n) array_like, sparse matrix, LinearOperator or Dask array
         Real and finite; a Dask array in blocks of rows. Computed in double precision.
     k : int, optional
-        Rank. With `rtol`, the largest that may be taken.
+        Rank. With `rtol`, the maximum rank.
     rtol : float, optional
-        Take the smallest rank with ``error <= rtol * |A|_F`` (of an operator: with an upper end
-        of that error, which holds with probability 97.5 %).
+        Use the smallest rank with ``error <= rtol * |A|_F`` (for an operator, with an upper end of
+        that error, which holds with probability 97.5 %).
     center : bool, default=False
         Subtract the mean of each column, as for principal components, without forming the result.
     tol : float, default=1e-3
         Iterate until the residuals are below `tol` times the k-th singular value (their squares
         over the gaps are then the errors of the values).
     certify : {"auto", "frobenius", "quadratic"}, default="auto"
-        Upper ends where A is iterated upon, from its residuals and a bound of what is left:
-        "frobenius" takes the exact Frobenius norm of that, which is certain and costs nothing;
-        "quadratic" the spectral norm, for a dozen reads or two, which fails with probability
-        1e-6. "auto" is "frobenius" for Dask arrays and where this is within `tol`, else
-        "quadratic".
+        Upper ends if A is processed iteratively, from its residuals and a bound on the remainder:
+        "frobenius" uses its exact Frobenius norm, which is certain and costs nothing; "quadratic"
+        its spectral norm, for one or two dozen passes, which fails with probability 1e-6. "auto" is
+        "frobenius" for Dask arrays and if this is within `tol`, otherwise "quadratic".
     max_passes : int, optional
-        Most reads of A in the iteration (12 for Dask arrays, else 400).
+        Maximum number of passes over A in the iteration (12 for Dask arrays, else 400).
     rng : {None, int, SeedSequence, Generator}, optional
-        Start of the iteration. The same seed gives the same numbers, to rounding for any number of
-        threads and any chunks.
+        For the start of the iteration. The same seed gives the same numbers, up to rounding for any
+        number of threads and any chunks.
     progress : bool, default False
-        Show a progress bar for passes that take long (needs tqdm).
+        Show a progress bar for long passes (needs tqdm).
 
     Returns
     -------
@@ -101,8 +100,8 @@ def svd(
     Raises
     ------
     ValueError, TypeError
-        If A is not real, 2-D and finite; if neither `k` nor `rtol` is given; if an option is out
-        of its range.
+        If A is not real, 2-D and finite; if neither `k` nor `rtol` is given; if an option is out of
+        range.
 
     See Also
     --------
@@ -111,17 +110,17 @@ def svd(
 
     Notes
     -----
-    With n the short side, and s = k + 10: :math:`m n^2 + n^3` operations in two reads where n is at
-    most 2000, or 40 s (256, or 4 k, for sparse matrices and operators if there is no `rtol`); else
-    4 m n for each column of the Krylov space, which holds max(4k, 400) columns of the short side;
-    with `rtol` as many as it takes, and up to twice the room. Dask arrays are read once for each
-    block of s columns, and once more.
+    With n the short side, and s = k + 10: :math:`m n^2 + n^3` operations in two passes if n is at
+    most 2000, or 40 s (256, or 4 k, for sparse matrices and operators if there is no `rtol`);
+    otherwise 4 m n for each column of the Krylov space, which has max(4k, 400) columns of the short
+    side; with `rtol` as many as it takes, and up to twice the memory. Dask arrays are read once for
+    each block of s columns, and once more.
 
     Brackets allow for :math:`c u \sigma_1^2`, :math:`c = 500 + \sqrt{\max(m, n)}` and u the unit
-    roundoff, in the squares: of values below 1e-7 of the first they tell little. `error` is right
-    to 1e-3 where it exceeds 1e-7 of the first singular value. For operators whose Gram matrix is
-    not formed it is an estimate from 10 fresh random vectors, whose interval covers 95 % at least;
-    the bounds of explained variance rest on the same interval.
+    roundoff, in the squares: for values below 1e-7 of the first they carry little information.
+    `error` is accurate to 1e-3 if it exceeds 1e-7 of the first singular value. For operators whose
+    Gram matrix is not formed it is an estimate from 10 new random vectors, whose interval covers in
+    at least 95 %; the bounds of explained variance use the same interval.
 
     References
     ----------
@@ -164,7 +163,7 @@ def decompose(
     """`svd`; U may be empty unless `left`, where that saves a read."""
     center = as_flag(center, "center")
     if k is None and rtol is None:
-        raise ValueError("k or rtol must be given: the rank, or the relative error, got neither")
+        raise ValueError("k or rtol must be given, the rank or the relative error, got neither")
     if rtol is not None:
         rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     k = None if k is None else as_count(k, "k")
@@ -209,7 +208,7 @@ def _factors(tall: Any, found: Subspace, left: bool) -> tuple[Array, Array, Arra
 def _is_known(tall: Any, found: Subspace) -> bool:
     """Whether the Gram matrix alone gives values and the error with nearly all of their digits."""
     slack = rounding(tall.shape) * (found.total + found.offset**2)
-    mu, top = found.upper, found.upper[0] + found.offset**2  # what the roundings go with
+    mu, top = found.upper, found.upper[0] + found.offset**2  # the scale of rounding errors
     return found.method == "gram" and bool(
         mu[-1] > _GRAM_ACCURATE * top and found.total - mu.sum() >= 500.0 * slack
     )
@@ -220,7 +219,7 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> 
     flipped, scale = tall is not matrix, tall.scale
     U, s, V, residuals = _factors(tall, found, left)
     unit = rounding(tall.shape)
-    top = s[0] ** 2 + found.offset**2  # what the roundings go with
+    top = s[0] ** 2 + found.offset**2  # the scale of rounding errors
     below = unit * (np.sqrt(top) if U.size else top / s)  # A V rounds less than A'A
     lower, upper = monotone(s - below, np.sqrt(found.upper + unit * top))
     upper = np.maximum(upper, s)

@@ -1,4 +1,4 @@
-"""What `svd` returns: factors, brackets, the error of the approximation."""
+"""The result of `svd`: factors, brackets, the error of the approximation."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ class SvdResult(Result):
     U : (m, k) ndarray
         Left singular vectors, orthonormal columns.
     s : (k,) ndarray
-        Singular values in descending order; never above the true ones, but for roundings.
+        Singular values in descending order; never above the true ones, up to rounding.
     Vt : (k, n) ndarray
-        Right singular vectors as rows, of which the largest entry in magnitude, the first of
-        equals, is positive. Vectors of equal singular values are determined up to a rotation.
+        Right singular vectors as rows; the entry of largest magnitude in each, the first of equals,
+        is positive. Vectors of equal singular values are determined up to a rotation.
     s_lower, s_upper : (k,) ndarray
-        The j-th singular value of A lies between them.
+        Bounds of the singular values of A.
     error : float
-        Frobenius norm of ``A - U @ diag(s) @ Vt`` (less the means, where it is centered).
+        Frobenius norm of ``A - U @ diag(s) @ Vt`` (minus the means, if it is centered).
     error_interval : tuple of float
-        95 % interval of the error; both ends are `error` where it is exact.
+        95 % interval of the error; both ends are `error` if it is exact.
     error_kind : str
         "exact", or "estimate" for an operator, unless its Gram matrix was formed.
     residuals : (k,) ndarray
-        Norms of ``A.T @ u - s * v``, where ``A @ v = s * u``: some singular value is within each.
+        Norms of ``A.T @ u - s * v``, where ``A @ v = s * u``: a singular value lies within each.
     explained_variance_ratio : (k,) ndarray
-        Shares ``s**2 / |A|_F**2`` of the squared Frobenius norm.
+        Fractions ``s**2 / |A|_F**2`` of the squared Frobenius norm.
     explained_variance_ratio_bounds : tuple of (k,) ndarray
-        Where the shares of the exact singular values lie; in 95 % where the error is an estimate.
+        Bounds of the fractions of the exact singular values; with 95 % if the error is an estimate.
     mean : (n,) ndarray or None
-        Of the columns, with ``center=True``.
+        Means of the columns, with ``center=True``.
     n_passes : int
-        How often A was read.
+        Number of passes over A.
     method : str
         "lapack", "gram", "qr" or "krylov".
     converged : bool
-        Whether the tolerance was reached. The brackets and the error hold anyway.
+        Whether the tolerance was reached. The brackets and the error hold in any case.
     """
 
     U: Array
@@ -76,12 +76,12 @@ class SvdResult(Result):
     )
 
     def plot(self, ax: Any = None) -> Any:
-        """Singular values with their brackets.
+        """Plot the singular values with their brackets.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            A new figure if None.
+            Axes to draw on; a new figure if None.
 
         Returns
         -------

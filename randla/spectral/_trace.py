@@ -1,4 +1,4 @@
-"""The trace of a square matrix: exact where it can be read, with its error from products."""
+"""The trace of a square matrix: exact if it can be read, else estimated from products."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIRST = 40  # products of the first estimate with rtol
 
 
 class FewProductsWarning(RandlaWarning):
-    """Too few products: an interval may hold less often than it says, or `rtol` is not met."""
+    """Too few products: coverage may be below the nominal level, or `rtol` is not met."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,11 +38,11 @@ class TraceResult(EstimateByProducts):
     ----------
     value : float
     standard_error : float
-        Of the algorithm, given the matrix; 0 where the trace is exact.
+        Standard error of the algorithm, given the matrix; 0 if the trace is exact.
     degrees_of_freedom : float
-        Of Student's t in the interval; inf where the trace is exact.
+        Degrees of freedom of Student's t in the interval; inf if the trace is exact.
     n_products : int
-        Products of the matrix with a vector.
+        Number of products of the matrix with a vector.
     method : str
         "exact", "xtrace", "xnystrace", "hutch++" or "hutchinson".
     converged : bool
@@ -66,35 +66,36 @@ def trace(
 ) -> TraceResult:
     r"""Trace of a square matrix, with its error.
 
-    If the entries can be read the trace is exact: the sum of the diagonal, correctly rounded. Of an
-    operator, of which only products are known, it is estimated by products with random vectors
+    If the entries can be read, the trace is exact: the sum of the diagonal, correctly rounded. For
+    an operator, of which only products are known, it is estimated from products with random vectors
     [1]_ [2]_, with a standard error.
 
     Parameters
     ----------
     A : (n, n) array_like, sparse matrix, LinearOperator or Dask array
-        Real. Of an operator a product with a block of vectors (``matmat``) is used if it has one.
+        Real. For an operator the product with a block of vectors (``matmat``) is used if available.
     n_products : int, optional
-        How many vectors `A` may be multiplied with: 100 by default, and the most of them, 640 by
-        default, if `rtol` is given. From n on the trace is computed exactly by n products.
+        Maximum number of vectors by which `A` is multiplied: 100 by default, or 640 if `rtol` is
+        given. From n on the trace is computed exactly from n products.
     rtol : float, optional
         Double the number of products until half of the 95 % confidence interval is at most
-        ``rtol * abs(value)``; exactly by n more before `n_products` would no longer suffice for
-        that. There are few such stops; still an interval after stopping is not exactly one of 95 %.
+        ``rtol * abs(value)``; use n more products for the exact value when `n_products` would no
+        longer allow that later. The rule is checked only a few times; still, an interval after
+        stopping does not have exactly 95 % coverage.
     psd : bool, default False
-        Your word that `A` is symmetric and positive semidefinite, which makes "auto" cheaper. What
-        can be seen in the products is checked.
+        Declares `A` symmetric and positive semidefinite, which makes "auto" cheaper. This is
+        checked as far as the products show it.
     method : {"auto", "xtrace", "xnystrace", "hutch++", "hutchinson"}, default "auto"
-        A method with a name is used even if the entries can be read.
+        A method given by name is used even if the entries can be read.
 
         - "auto": "xnystrace" with `psd`, else "xtrace"; exact if the entries can be read.
-        - "xtrace": for any matrix [2]_; the best where the singular values decay.
+        - "xtrace": for any matrix [2]_; the best choice if the singular values decay.
         - "xnystrace": needs `psd`; the same with half as many products.
-        - "hutch++": independent probes off a basis of the range [1]_. Its interval is at its
-          nominal level, and not wider: often narrower than XTrace's where singular values decay
-          slowly, wider where they decay fast (there it holds 88-93 % at nominal 95 %).
+        - "hutch++": independent probes outside a basis of the range [1]_. Its interval has its
+          nominal level, and is not wider: often narrower than XTrace's if singular values decay
+          slowly, wider if they decay fast (there it covered in 88-93 % at nominal 95 %).
         - "hutchinson": the mean of independent :math:`x^T A x`. For flat spectra, and for n so
-          large that not all products fit into memory: it holds 64 vectors at a time.
+          large that not all products fit into memory: it stores 64 vectors at a time.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same vectors.
 
@@ -107,7 +108,7 @@ def trace(
     Raises
     ------
     ValueError, TypeError
-        If `A` is not real, square and finite, or seen not to be positive semidefinite with
+        If `A` is not real, square and finite, or is found not to be positive semidefinite with
         ``psd=True``; if `n_products` is too small for the method.
 
     Warns
@@ -117,18 +118,18 @@ def trace(
 
     See Also
     --------
-    diagonal : The diagonal itself.
-    logdet : The trace of the logarithm.
+    diagonal : the diagonal itself.
+    logdet : the trace of the logarithm.
 
     Notes
     -----
     The estimators are unbiased for any matrix. The spread of the terms of XTrace and XNysTrace,
-    which share all vectors but one, is *not* the error of their mean: read so, it held 35 to 94 %
-    at nominal 95 %. The standard error here is the jackknife of the whole estimator, by leaving two
-    vectors out in all ways, which takes :math:`O(m^3)` and no product. It is conservative in
-    expectation for the *variance* (Efron and Stein). Coverage is measured, not proved: 94-100 % at
-    nominal 95 %, but 85-92 % for one large eigenvalue over a flat rest with fewer products than
-    stated under Warns.
+    which share all vectors but one, is *not* the error of their mean: used as such, it covered in
+    35 to 94 % at nominal 95 %. The standard error here is the jackknife of the whole estimator that
+    leaves two vectors out in all ways, which takes :math:`O(m^3)` and no product. It is
+    conservative in expectation for the *variance* (Efron and Stein). Coverage is measured, not
+    proved: 94-100 % at nominal 95 %, but 85-92 % for one large eigenvalue above a flat rest with
+    fewer products than stated under Warns.
 
     Time: the products, and :math:`O(n m^2)` for m vectors; memory: :math:`O(nm)`.
 
@@ -142,7 +143,7 @@ def trace(
     Examples
     --------
     The number of triangles in a graph is a sixth of the trace of the third power of its adjacency
-    matrix.
+    matrix:
 
     >>> import numpy as np
     >>> from scipy.sparse import random_array
@@ -217,8 +218,8 @@ def _warned(result: TraceResult, reliable_from: int, excess: float) -> TraceResu
     elif result.n_products < reliable_from:
         warn_caller(
             f"{result.n_products} products are few for the method {result.method!r}: below "
-            f"{reliable_from} its error is conservative for the variance only, and intervals may "
-            "hold less often than they say (85-92 % at nominal 95 % for one large eigenvalue)",
+            f"{reliable_from} its error is conservative for the variance only, and coverage may be "
+            "below nominal (85-92 % at nominal 95 % for one large eigenvalue)",
             FewProductsWarning,
         )
     return result
@@ -242,7 +243,7 @@ def _exact(diagonal: Array, n_products: int, psd: bool) -> TraceResult:
 def _in_range(value: float) -> float:
     if not math.isfinite(value):
         raise ValueError(
-            "A must have a trace of at most 1.8e308 in magnitude, got one beyond: pass A over a "
+            "A must have a trace of at most 1.8e308 in magnitude, got a larger one: divide A by a "
             "power of two"
         )
     return value

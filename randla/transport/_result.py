@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from randla._results import Result, axes_or_new, short_repr, t_interval
+from randla._results import Result, axes_or_new, t_interval
 from randla._typing import Array
 from randla.transport._directions.designs import Design
 
@@ -227,12 +227,11 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
     def __float__(self) -> float:
         return self.value
 
-    def _summary(self) -> list[tuple[str, str]]:
-        lines = super()._summary()
+    def _summary(self) -> dict[str, Any]:
         if self._population is None:
-            return lines
+            return super()._summary()
         names = "population_power", "population_standard_error", "bias", "near_equal"
-        return lines[:4] + [(name, short_repr(getattr(self, name))) for name in names]
+        return {name: getattr(self, name) for name in (*self._shown[:4], *names)}
 
     def _interval(self, level: float) -> tuple[Any, Any]:
         low, high = self._cost.interval(level)

@@ -33,6 +33,7 @@ CALLS = {
     "maximum_likelihood, paris": lambda e: learn(e, "paris"),
     "maximum_likelihood, path": lambda e: learn(e, "path"),
 }
+SLOW = {"ffbs", "particle_gibbs", "maximum_likelihood, paris", "maximum_likelihood, path"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,14 @@ def processes():
         yield executor
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(call, marks=pytest.mark.slow if name in SLOW else ())
+        for name, call in CALLS.items()
+    ],
+    ids=CALLS,
+)
 def test_same_answer_on_any_executor(call, processes, client):
     alone = call(None)
     with ThreadPoolExecutor(2) as threads, client.get_executor() as cluster:

@@ -91,6 +91,7 @@ SERIES = WITH_A_TABLE.simulate(TIMES, rng=4)[1]
 SERIES[5] = np.nan
 
 
+@pytest.mark.slow
 def test_inputs_are_a_table_bit_for_bit():
     model = pickle.loads(pickle.dumps(WITH_INPUTS))
     # First of all a forecast, before anything is known of the size of an observation.
@@ -289,6 +290,7 @@ def plain_log_transition(t, x, xn, theta):
     return -0.5 * ((xn - theta[0] * x) / theta[1]) ** 2 - math.log(theta[1])
 
 
+@pytest.mark.slow
 def test_without_correlation_leverage_is_the_plain_model():
     none = leverage.replace([0.9, 0.4, 0.6, 0.0])
     own = {"transition": plain_transition, "log_transition": plain_log_transition}

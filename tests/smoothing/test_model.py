@@ -390,6 +390,7 @@ def test_drawing_needs_its_functions():
         models.walk.simulate(0)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_a_model_keeps_the_values_that_it_first_ran_with():
     """In all algorithms: the particles of one would else be weighed by the densities of another."""

@@ -275,6 +275,7 @@ def test_bad_states_are_named(change, options, error, message):
         (table_walk, 9.0, r"theta\[9\]|out of bounds|index"),
         (models.walk, np.inf, "y_t must be finite"),
         (models.walk, [[1.0], [2.0]], "y_t must be a number or 1-D"),
+        (models.walk, [1.0, 2.0], "y_t must be a number at each time"),
     ],
 )
 @pytest.mark.parametrize(

@@ -310,11 +310,21 @@ def test_exact_paths_have_the_smoothing_law(model):
     np.testing.assert_allclose(lag, smoothed.lag_covariance[:, 0, 0], atol=0.15)
 
 
+def test_last_states_of_exact_chains_have_the_filtered_law():
+    rng, smoothed = np.random.default_rng(0), exact.kalman_smoother(AR1, SERIES)
+    draws = np.array([exact.last_state(AR1, SERIES, rng) for _ in range(200)])
+    sd = math.sqrt(smoothed.covariance[-1, 0, 0])
+    assert abs(draws.mean() - smoothed.mean[-1, 0]) < 5 * sd / math.sqrt(200)
+    assert draws.std() == pytest.approx(sd, rel=0.25)
+
+
 def test_exact_paths_of_finite_states_have_the_smoothing_law():
     rng = np.random.default_rng(0)
     hmm = exact.hmm_smoother(HMM, SYMBOLS[:20])
     states = np.array([exact.path_given_all(HMM, SYMBOLS[:20], rng) for _ in range(800)])[..., 0]
     np.testing.assert_allclose((states == 1).mean(0), hmm.probs[:, 1], atol=0.09)
+    stays = (states[:, 1:] == states[:, :-1]).mean(0)
+    np.testing.assert_allclose(stays, np.trace(hmm.pair_probs, axis1=1, axis2=2), atol=0.09)
 
 
 def test_posterior_of_a_structural_model():
@@ -348,6 +358,13 @@ def test_forecasts(model):
     assert future.quantile_standard_error([0.1, 0.9]).shape == (2, 4)
     again = result.forecast(4, rng=0)
     np.testing.assert_array_equal(future.observations, again.observations)
+    if result.method == "particle":  # draw by draw, from the last state of its own path
+        rng = np.random.default_rng(0)
+        for c, k in np.ndindex(2, 20):
+            own, last = model.replace(result.draws[c, k]), result.paths[c, k, -1:]
+            states, observations = own.forecast(last, 4, start_time=59, rng=rng)
+            np.testing.assert_array_equal(future.states[c, k], states[0])
+            np.testing.assert_array_equal(future.observations[c, k], observations[0])
     with pytest.raises(ValueError, match="n must be at least 1"):
         result.forecast(0)
 
@@ -360,6 +377,9 @@ def test_pickled_result_is_the_same():
         copy.forecast(2, rng=0).observations, result.forecast(2, rng=0).observations
     )
     assert "r_hat" in repr(result)
+    prior = Prior(models.walk, PRIOR)  # goes to processes
+    again, z = pickle.loads(pickle.dumps(prior)), prior.start + 0.3
+    assert again.density(z)[1] == prior.density(z)[1]
 
 
 def test_same_for_threads_and_executors(each_thread_count):
@@ -446,6 +466,7 @@ def test_several_series_by_particles():
             result.forecast(2)
 
 
+@pytest.mark.slow
 def test_inputs_of_series_and_of_forecasts():
     result = posterior(
         WITH_INPUTS, INPUT_SERIES, PRIOR, method="particle", inputs=INPUTS, rng=0, **SHORT
@@ -478,6 +499,7 @@ def test_marginal_moves_need_not_many_particles_where_sweeps_are_slow():
     assert 75 < particle._most_marginal(np.c_[noise[:, 0], slow[:, 0]]) < 700
 
 
+@pytest.mark.slow
 def test_epidemic_with_counts_and_inputs():
     """No density of the start: marginal moves alone."""
     rates = np.linspace(0.5, 0.2, 20)
@@ -486,6 +508,8 @@ def test_epidemic_with_counts_and_inputs():
     result = posterior(models.epidemic, y, law, inputs=rates, n_particles=60, rng=0, **SHORT)
     assert result.method == "pmmh"
     assert result.paths.shape == (2, 8, 20, 2)
+    assert (result.paths[..., 0, :] == [490.0, 10.0]).all()
+    assert (np.diff(result.paths[..., 0], axis=-1) <= 0.0).all()  # the susceptible
 
 
 def test_chains_that_are_too_short_warn():
@@ -513,6 +537,7 @@ def test_pictures_and_arviz():
     assert arviz.ess(data)["observation_cov"] > 0
 
 
+@pytest.mark.slow
 def test_a_model_with_a_vector_state():
     model = LinearGaussian(
         0.5 * np.eye(2), np.eye(2), [[1.0, 0.5]], 0.75, [0.0, 1.0], 2 * np.eye(2)

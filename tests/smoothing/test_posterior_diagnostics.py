@@ -95,4 +95,5 @@ def test_draws_that_do_not_move():
     x = np.ones((4, 100))
     assert diagnostics.r_hat(x) == 1.0
     assert diagnostics.mcse_mean(x) == 0.0
+    assert diagnostics.ess_bulk(x) == x.size
     assert diagnostics.r_hat(x * np.arange(4.0)[:, None]) > 1e6  # chains that stand apart

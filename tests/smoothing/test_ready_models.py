@@ -317,7 +317,12 @@ def test_simulated_hmm(trial):
 
 
 @pytest.mark.parametrize(
-    ("name", "proposal"), [("scalar", "bootstrap"), ("vector", "guided"), ("hmm", "bootstrap")]
+    ("name", "proposal"),
+    [
+        ("scalar", "bootstrap"),
+        pytest.param("vector", "guided", marks=pytest.mark.slow),
+        ("hmm", "bootstrap"),
+    ],
 )
 @claim(
     null="the particle filter's likelihood is unbiased, with rows missing wholly and in part",

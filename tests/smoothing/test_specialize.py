@@ -130,6 +130,7 @@ def test_two_cached_models_in_one_process_keep_their_own_code(workshop):
     assert workshop.run(1.0, 5.0) == [(10.0, 1), (50.0, 1)]
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_compiled_again(workshop):
     """Cut off at the start, in the middle and near the end, one kernel for each."""
     workshop.write()

@@ -47,7 +47,7 @@ _ALONE = 1e-10
 #: for rounding errors.
 _OF_ALONE = 1e-7
 _STANDS_ALONE = (
-    "it depends on one row of leverage one, whose residual is zero whatever the error of that row"
+    "it depends on one row of leverage one, whose residual is zero for any error of that row"
 )
 #: Rank (times right-hand sides) up to which one compiled loop is faster than calls of BLAS.
 _FEW = 64

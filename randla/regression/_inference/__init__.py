@@ -1,1 +1,1 @@
-"""Statistical errors of regression coefficients: what a table in a paper needs beside the fit."""
+"""Statistical errors of regression coefficients: for the tables of papers."""

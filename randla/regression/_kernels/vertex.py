@@ -211,7 +211,7 @@ def walk(panels, r, side, basis, inverse, z, fixed, tau, sign, limits, metric, p
             add_multiple(panels[k], 1.0, p, q[k])
             for t in range(PANEL):
                 speed = side[k, t] * q[k, t]
-                if side[k, t] * r[k, t] < shortest * speed and speed > still:  # seldom
+                if side[k, t] * r[k, t] < shortest * speed and speed > still:  # rarely
                     shortest = max(side[k, t] * r[k, t], 0.0) / speed
                     entering = k * PANEL + t
         length = 0.0

@@ -399,11 +399,9 @@ class LstsqResult(LinearFit):
             names = ["x", "residual_norm", "backward_error", "rank", "method", "n_iterations"]
         return (*names, "converged")
 
-    def _summary(self) -> list[tuple[str, str]]:
-        if not self.is_estimate:
-            return super()._summary()
-        names = {"residual_norm": "residual_norm_estimate"}
-        return [(names.get(name, name), value) for name, value in super()._summary()]
+    def _summary(self) -> dict[str, Any]:
+        names = {"residual_norm": "residual_norm_estimate"} if self.is_estimate else {}
+        return {names.get(name, name): value for name, value in super()._summary().items()}
 
     def plot(self, ax: Any = None) -> Any:
         """Plot the coefficients with 95 % intervals, single and simultaneous (needs matplotlib).

@@ -25,7 +25,7 @@ from randla._typing import Array
 from randla.regression._panels.weighted_data import PART_ENTRIES, Conditioned
 
 _UNIT = 0.5 * float(np.finfo(np.float64).eps)
-#: Sums over all rows and powers have at most this many roundings.
+#: Sums over all rows and powers have at most this many rounding errors.
 _ROUNDINGS = 1024.0
 #: Rounding errors of residuals above this fraction of the loss are recomputed.
 _SHARE = 1e-11

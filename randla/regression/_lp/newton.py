@@ -29,7 +29,7 @@ FLOOR = 1e-12
 #: A line search ends if the slope is this small relative to its start, and the step to the minimum
 #: relative to the step so far, or after this many trials.
 _SLOPE, _TRIALS = 0.3, 30
-#: A step this small relative to the largest residual is at the minimum, whatever its length.
+#: A step this small relative to the largest residual is at the minimum, for any length.
 _STILL = 1e-16
 _MAX_ITERATIONS = 200
 

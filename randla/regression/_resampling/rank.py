@@ -94,10 +94,10 @@ def rank_errors(
             steps[j, q] = low, high
     if len(steps) < np.count_nonzero(known):
         warn_caller(
-            "intervals by rank inversion are NaN where the steps of the statistic were lost",
+            "intervals by rank inversion are NaN if steps of the statistic were lost to rounding",
             InferenceWarning,
         )
-    law = "one density" if density is None else "density of each from the fits beside"
+    law = "one density" if density is None else "density of each from neighboring fits"
     return replace(
         robust,
         assumed=f"independent rows, {law}",

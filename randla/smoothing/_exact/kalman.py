@@ -248,8 +248,8 @@ def _run_filter(
         if unknown.size and (time < 0 or not is_certain):
             raise ValueError(
                 "diffuse must have directions that y determines, but the observations leave open "
-                f"some combination of its columns {unknown.tolist()}: give that one a "
-                "variance in initial_cov, or more observations"
+                f"some combination of {model._diffuse_names(unknown.tolist())}: give that one a "
+                "variance in initial_cov or leave it out, or give more observations"
             )
     _require_density(value, time)
     return _Filtered(value, system, work, past, columns, E)

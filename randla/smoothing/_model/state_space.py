@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._results import html_table
 from randla._typing import Array
 from randla._validation import as_array, as_count, read_only
 from randla.smoothing._model.compiled import CompiledModel
@@ -261,6 +262,12 @@ class StateSpaceModel(Parametrized):
         # At most what fits on a line or two.
         shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
         return f"{type(self).__name__}({kind}{'; ' if shown else ''}{shown})"
+
+    def _repr_html_(self) -> str:
+        state = "scalar" if self.dim is None else f"vector of {self.dim}"
+        parameters = dict(zip(self.names[:20], map(float, self.theta), strict=False))
+        more = {"...": f"{len(self.names) - 20} more"} if len(self.names) > 20 else {}
+        return html_table(type(self).__name__, {"state": state, **parameters, **more})
 
     # Parameters ----------------------------------------------------------------------------------
 

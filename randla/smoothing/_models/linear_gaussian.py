@@ -273,6 +273,10 @@ class LinearGaussian(ReadyModel):
         self._require_length(len(series.y))
         return series
 
+    def _diffuse_names(self, columns: list[int]) -> str:
+        """What a user knows columns of the diffuse start by."""
+        return f"its columns {columns}"
+
     def _require_start(self) -> None:
         if self.diffuse is not None:
             raise ValueError(

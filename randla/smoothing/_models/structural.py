@@ -147,6 +147,14 @@ class StructuralModel(LinearGaussian):
             out[own] += part.gradient(theta[own], gA[block, block], gP[block, block], P0[x, x])
         return out
 
+    def _diffuse_names(self, columns: list[int]) -> str:
+        names = []
+        for part in self._parts:
+            for i in range(part.size if part.diffuse else 0):
+                own = [name for name, w in part.shown.items() if w.ndim == 1 and w[i] != 0.0]
+                names.append((own or list(part.shown))[0])
+        return ", ".join(dict.fromkeys(names[k] for k in columns))
+
     def _pull_back(self, gradients: Gradients) -> Array:
         Q, R = np.diagonal(gradients.Q), float(gradients.R[0, 0])
         return self._gradient(self.theta, gradients.A, Q, gradients.P0, R, self.initial_cov)

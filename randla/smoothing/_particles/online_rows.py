@@ -57,8 +57,11 @@ def _as_observation(
         any_number = type(model)._as_observations is StateSpaceModel._as_observations
         if any_number and math.isfinite(y_t):  # most observations, by a short path
             return read_only(np.array(y_t, ndmin=known.ndim)), _SEEN
-    if model.observation_dim is not None:
-        known = np.empty((1, model.observation_dim))
+    k = model.observation_dim
+    if k is not None:
+        known = np.empty((1, k))
+    elif known is None and (model._is_ready or model._row_ndim(1, u) == 0):
+        known = np.empty(1)  # a number a time
     return model._as_observations(_as_row(y_t, "y_t", known, finite=False), u)
 
 

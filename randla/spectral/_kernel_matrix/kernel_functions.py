@@ -49,7 +49,7 @@ class Precomputed:
         n = len(self.K)
         if self.K.shape != (n, n) or n == 0:
             raise ValueError(
-                f"{name} must be a square matrix of kernel values (or give kernel='gaussian', say),"
+                f"{name} must be a square matrix of kernel values (or give a kernel's name),"
                 f" got shape {self.K.shape}"
             )
         if self.K.flags.f_contiguous:
@@ -80,7 +80,7 @@ def require_symmetric(block: Array, diagonal: Array, matrix: SymmetricEntries) -
     if (gaps > root[:, None] * root).any():
         raise ValueError(
             f"{matrix.name} must be symmetric, got entries that differ by {gaps.max():.2g} from "
-            f"those of the transpose, beside {np.abs(block).max():.2g}"
+            f"those of the transpose, compared with {np.abs(block).max():.2g}"
         )
 
 

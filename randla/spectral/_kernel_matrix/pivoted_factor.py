@@ -23,7 +23,7 @@ _FIRST_BLOCK, _SMALLEST_BLOCK, _LARGEST_BLOCK = 32, 8, 256  # proposals
 _BLOCK = 64  # rows that are solved for by an explicit inverse
 _FIRST_ROWS = 256  # of a factor whose rank is not known
 _FLOPS = 2e10  # a second, roughly
-#: Residuals below so many rounding errors of the diagonal entry are no pivots.
+#: Residuals below this many rounding errors of the diagonal entry are not pivots.
 _NOISE = 64.0
 #: Below this share of the trace the residual diagonal is computed afresh.
 _AFRESH = 1e-8
@@ -34,7 +34,7 @@ class PivotedFactor(NamedTuple):
 
     rows: NDArray[Any]  # (k, n), of the dtype of the matrix
     pivots: NDArray[np.int64]  # (k,)
-    residual: Array  # (n,) diagonal of what is left
+    residual: Array  # (n,) diagonal of the residual
     trace: float  # of K
 
 
@@ -61,7 +61,7 @@ def pivoted_factor(
 
 
 class _Factorization:
-    """The factor so far, and the diagonal of what is left."""
+    """The factor so far, and the diagonal of the residual."""
 
     def __init__(self, matrix: SymmetricEntries, k: int | None) -> None:
         self.matrix, self.n = matrix, matrix.diagonal.size
@@ -182,7 +182,7 @@ class _Factorization:
             i = int(np.argmax(negative))
             raise ValueError(
                 f"{self.matrix.name} must be positive semidefinite, got {left[i] / self.trace:.1g} "
-                f"of the trace in row {i} of what is left after {self.count} pivots"
+                f"of the trace in row {i} of the residual after {self.count} pivots"
             )
 
 

@@ -15,7 +15,7 @@ from scipy.linalg import qr
 from randla._parallel import single_threaded_blas
 from randla._typing import Array
 
-#: Directions of a new block below this share of the largest product are roundings.
+#: Directions of a new block below this fraction of the largest product are rounding errors.
 _FLOOR = 1e-13
 
 
@@ -43,9 +43,9 @@ class BlockKrylov:
     mu, S : ndarray
         Ritz values in descending order and their vectors in X, from `solve`.
     coupling : (b, size) ndarray
-        Residuals of the Ritz vectors are ``Q @ coupling``, but for roundings and
+        Residuals of the Ritz vectors are ``Q @ coupling``, up to rounding and
     deflated : float
-        the norm of what blocks had in directions that were taken for roundings.
+        the norm of what blocks had in directions that were taken for rounding errors.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class BlockKrylov:
         self._X = np.empty((n, min(capacity + block, n)), order="F")
         self._T = np.zeros((self._X.shape[1],) * 2)
         self.size, self.largest, self.deflated = 0, 0.0, 0.0
-        self.is_invariant = False  # whether X is, but for roundings
+        self.is_invariant = False  # whether X is, up to rounding
         self._next = self._random_block(min(block, self.dimension))
         self._C = np.zeros((self._next.shape[1], 0))
 
@@ -111,7 +111,7 @@ class BlockKrylov:
         self._split(W)
 
     def _split(self, W: Array) -> None:
-        """Next block Q and C with ``W = Q C``, but for roundings."""
+        """Next block Q and C with ``W = Q C``, up to rounding."""
         wanted = min(W.shape[1], self.dimension - self.size)
         Q, R = qr(W, mode="economic", check_finite=False)
         P, d, Z = np.linalg.svd(R)

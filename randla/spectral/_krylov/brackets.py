@@ -16,8 +16,9 @@ as :math:`N \preceq \nu I`; so :math:`\sigma_j^2` is at most the j-th eigenvalue
 excess over :math:`\mu_j` is quadratic in C where there is a gap, as in the bound of Li and Li,
 Linear Algebra Appl. 395 (2005), 183-190, to which it reduces for one vector.
 
-Roundings are part of the statement. The constant was found on 34,000 hostile matrices, of which
-the worst needed 182: sums of equal entries, whose roundings have one sign, and clusters in LAPACK.
+Rounding errors are part of the statement. The constant was found on 34,000 hostile matrices, of
+which the worst needed 182: sums of equal entries, whose rounding errors have one sign, and clusters
+in LAPACK.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def _gram(Y: Array) -> Array:
 def _cholesky_qr(Y: Array) -> tuple[Array, Array, Array]:
     """``Y = Q T R`` with orthonormal Q T: Cholesky of the Gram matrix of the scaled columns.
 
-    The loss of orthogonality is the condition of that Gram matrix in roundings: a second pass
+    The loss of orthogonality is the condition of that Gram matrix in rounding errors: a second pass
     where it is not near I, and Householder's QR where Cholesky breaks down. Columns of different
     lengths do no harm.
     """

@@ -37,7 +37,7 @@ from scipy.special import betaincinv
 
 from randla._typing import Array
 
-#: Relative size of the roundings of a product.
+#: Relative size of the rounding errors of a product.
 _ROUNDING = 2e-13
 
 
@@ -65,7 +65,7 @@ def lanczos_bound(
     n : int
         Dimension of the space in which the directions are uniform.
     size : float
-        The norm of M, or of what it was computed from, roughly: for roundings.
+        The norm of M, or of what it was computed from, roughly: for rounding errors.
     deflated : float
         The norm of E.
     """

@@ -26,9 +26,9 @@ _GRAM_SIDE, _SPARSE_GRAM_SIDE = 2000, 256
 _KRYLOV_COLUMNS, _DASK_BLOCKS = 400, 8
 #: Steps of the certificate after which it is looked at; its probability to fail, over all rounds.
 _CHECKPOINTS, _FAILURE, _ROUNDS = (8, 16, 32), 1e-6, 3
-#: Order of a matrix whose eigenvalues cost little beside a read.
+#: Order of a matrix whose eigenvalues cost little compared with a pass.
 _SMALL = 1000
-#: Fresh vectors that estimate what an operator has outside of a subspace.
+#: New vectors that estimate the part of an operator outside a subspace.
 N_PROBES = 10
 
 
@@ -48,7 +48,7 @@ class Goal:
 class Subspace:
     """What a route found, over the scale of the matrix.
 
-    `upper` (k,) are upper ends of the squares but for roundings, `residuals` (b, k) has the norms
+    `upper` (k,) are upper ends of the squares up to rounding, `residuals` (b, k) has the norms
     of ``A'A v - mu v``, also for combinations of the v, `total` is ``|A|_F^2`` (inf: unknown),
     `tail` the sum of squares beyond k where it is known better than from `total`, `offset` the
     norm of subtracted means where they round.
@@ -92,7 +92,7 @@ def choose_route(A: Any, goal: Goal, on_disk: bool) -> str:
 
 
 def offset_of(A: Any) -> float:
-    """Norm of what is subtracted from products, whose roundings are theirs."""
+    """Norm of what is subtracted from products, whose rounding errors are theirs."""
     if A.mean is None:
         return float(getattr(A, "offset", 0.0))  # of a transposed one
     parts = getattr(A, "mean_in_parts", None)  # entries less the first part: rounded on their own
@@ -133,14 +133,14 @@ def _direct(A: Any, goal: Goal, method: str) -> Subspace:
 
 
 def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
-    """Eigenvectors of A'A; None where the k-th value is lost in its roundings."""
+    """Eigenvectors of A'A; None where the k-th value is lost in its rounding errors."""
     C = A.gram()
     n, k = len(C), goal.k
     rank: int | None = None
     total = float(A.squared_norm) if A.is_read else float(np.trace(C))
     offset = offset_of(A)
     slack = rounding(A.shape) * (total + offset**2)
-    # Idle threads of BLAS spin for some 25 ms, in the way of the next pass over A.
+    # Idle threads of BLAS spin for about 25 ms, in the way of the next pass over A.
     with single_threaded_blas() if n <= _SMALL else nullcontext():
         mu, V = _eigenvectors(C, k if goal.rtol is None else n)
     if goal.rtol is not None:

@@ -1,4 +1,4 @@
-"""The products of a matrix, whatever it is."""
+"""The products of a matrix of any kind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SpectralMatrix(ABC):
     is_read : bool
         Whether the entries are known, or products only.
     is_sparse : bool
-        Whether products are cheap beside a dense matrix of this shape.
+        Whether products are cheap compared with a dense matrix of this shape.
     n_passes : int
         How often A was read, also before it was transposed.
     scale : float

@@ -61,8 +61,9 @@ class DenseMatrix(SpectralMatrix):
     def _pilot(self) -> Array | None:
         rows = self.A[:: max(self.shape[0] // _PILOT_ROWS, 1)] * np.float64(1.0 / self.scale)
         c = (rows / len(rows)).sum(axis=0)
-        error = np.square(rows - c).sum() / len(rows) ** 2
-        return None if c @ c <= _WITHIN * error else c
+        size = np.abs(c).max()  # squares of itself may leave the range
+        error = np.square((rows - c) / size).sum() / len(rows) ** 2
+        return None if size == 0.0 or np.square(c / size).sum() <= _WITHIN * error else c
 
     def load(self, i: int, j: int) -> Array:
         """Rows i..j, a view where nothing has to be done."""
@@ -111,7 +112,7 @@ class DenseMatrix(SpectralMatrix):
             return tile.T @ tile  # NumPy calls SYRK, half of a product
 
         n = self.shape[1]
-        # Adding the sums costs little beside them.
+        # Adding the sums costs little compared with them.
         G, d = self._pass(visit, (n, n), n, tile_rows=4 * n, is_gram=True)
         return G if d is None else G - self.shape[0] * np.outer(d, d)
 
@@ -270,7 +271,7 @@ def _tiles(part: tuple[int, int], rows: int) -> list[tuple[int, int]]:
 
 
 def _sum_of_squares(tile: Array) -> float:
-    """By pairs: a running sum of equal squares is off by 1e5 roundings after 1e7 of them."""
+    """By pairs: a running sum of equal squares is off by 1e5 rounding errors after 1e7 of them."""
     step = max(_TILE_ENTRIES // tile.shape[1], 1)
     parts = (tile[i : i + step] for i in range(0, len(tile), step))
     return float(sum((part * part).sum() for part in parts))

@@ -3,7 +3,7 @@
 Centered, A is ``S - u v'`` with S as it is stored, ``u = 1`` and v the means of the columns (the
 other way round for the transposed). A row of the product is ``y_i = s_i'X - u_i (v'X)``, and
 ``A'Y = S'Y - v (u'Y)``: the second term is taken off what the rows gave, not off A'A X, so that
-nothing cancels beside means that are no larger than the spread. A column without zeros may have
+nothing cancels next to means that are no larger than the spread. A column without zeros may have
 means of any size; such ones are shifted in S.
 
 Rows are shared out over threads where S has many entries for each column, so that the sums of

@@ -2,7 +2,7 @@
 
 E z' log(M) z = tr log M (Hutchinson 1990), and each of these numbers lies between the rules of
 Gauss and Radau. The first vectors take as many Lanczos steps as make the mean width of their
-brackets small beside the standard error that is to be expected; the others do as they.
+brackets small compared with the expected standard error; the others take as many.
 """
 
 import math
@@ -65,7 +65,7 @@ def _affordable(width: int, n_steps: int, n_products: int | None) -> int:
 def _step_until_narrow(
     bracket: LogBracket, most: int, sums_before: Array, n_vectors: int, n_products: int | None
 ) -> bool:
-    """Step until the mean width is small beside the standard error of `n_vectors`.
+    """Step until the mean width is small compared with the standard error of `n_vectors`.
 
     Of as many as the products suffice for, where that is 0. Returns whether `most` steps did.
     """

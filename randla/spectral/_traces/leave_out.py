@@ -88,7 +88,7 @@ class Downdate:
 
     @cached_property
     def parallel(self) -> NDArray[np.bool_]:
-        """Pairs without which the basis loses one direction that can be told, not two."""
+        """Pairs without which the basis loses one direction that can be resolved, not two."""
         return 1.0 - self.K**2 < _PARALLEL
 
     @property

@@ -79,7 +79,7 @@ class Hutchinson(TraceMethod):
 
 
 def _join(first: Array, second: Array) -> Array:
-    """Columns beside one another, each contiguous."""
+    """Columns side by side, each contiguous."""
     return np.concatenate([first.T, second.T]).T if first.size else second
 
 

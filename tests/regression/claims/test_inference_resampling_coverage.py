@@ -4,6 +4,7 @@ import warnings
 from functools import partial
 
 import numpy as np
+import pytest
 
 from randla.regression import lp_regression, lstsq
 from randla.regression._errors.options import InferenceWarning
@@ -36,6 +37,7 @@ def assert_each(trial, hits, low, high=1.0):
         trial.assert_between(column, low, high, share=1.0 / len(hits))
 
 
+@pytest.mark.slow
 @claim(
     null="rank intervals at 95 % hold 90 % or more where the scale grows with x",
     test="one-sided normal, Bonferroni over 3 coefficients and 3 quantiles",
@@ -74,6 +76,7 @@ def test_bootstrap_of_a_far_quantile(trial):
     assert_each(trial, hits, 0.80, 0.97)
 
 
+@pytest.mark.slow
 @claim(
     null="bootstrap intervals at 95 % of least squares and of l_1.3 hold 88 % or more",
     test="one-sided normal, Bonferroni over 3 coefficients and 2 fits",

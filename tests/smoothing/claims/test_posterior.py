@@ -148,6 +148,7 @@ def on_the_exact_likelihood():
     return posterior(MODEL, Y, VARIANCE_LAWS, n_iterations=8000, n_chains=2, rng=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["particle", "pmmh"])
 @claim(
     null="chains with particles have the moments of those on the exact likelihood",
@@ -171,6 +172,7 @@ def test_same_posterior_as_with_the_exact_likelihood(trial, method):
     assert (np.abs(found.mean(axis=0) - np.r_[mean, sd**2]) < limit * error).all()
 
 
+@pytest.mark.slow
 @claim(
     null="true parameters rank uniformly among draws from their posterior",
     test="chi-square of the ranks of 2 parameters, Bonferroni",
@@ -191,6 +193,7 @@ def test_calibration_on_the_exact_likelihood(trial):
         trial.assert_pvalue(stats.chisquare(counts).pvalue, share=0.5)
 
 
+@pytest.mark.slow
 @claim(
     null="true parameters rank uniformly among draws from their posterior by particles",
     test="chi-square of the ranks of 3 parameters, Bonferroni",

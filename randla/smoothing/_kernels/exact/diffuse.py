@@ -26,6 +26,7 @@ from randla.smoothing._kernels.particles.unowned import unowned
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _SMALL = 1e-9  # sine of a rotation whose cosine is one
 _NEGLIGIBLE = 1e-40  # sine of a rotation that is none
+_SMALLEST_NORM, _LARGEST_NORM = 1e-140, 1e150  # whose squares are numbers
 _SMALLEST = 1e-290  # below it numbers are slow (subnormal): the start is forgotten
 
 
@@ -52,8 +53,7 @@ def solve_start(system, past, start, columns, E):
             predict(at(system.A, t - 1), D, start.v)
         n, E_t = past.counts[t], at(E, t)
         observe(n, past.seen[t], at(system.B, t), past.K[t], past.U[t], D, start.v, E_t)
-        for a in range(n):
-            absorb(a, past.e[t], E_t, start)
+        absorb(n, past.e[t], E_t, X, start.row, start.largest)
         if columns.shape[0] == n_steps:
             for i in range(q):
                 for j in range(d):
@@ -61,10 +61,10 @@ def solve_start(system, past, start, columns, E):
     value = solve(start)
     if columns.shape[0] == n_steps:
         for t in range(n_steps):
-            resolve(start, past.mean[t], columns[t])
+            resolve(start.delta, start.inverse, past.mean[t], columns[t])
     if E.shape[0] == n_steps:
         for t in range(n_steps):
-            resolve(start, past.e[t], E[t])
+            resolve(start.delta, start.inverse, past.e[t], E[t])
     return value
 
 
@@ -104,24 +104,33 @@ def observe(n, seen, H, K, U, D, v, E):
 
 
 @kernel
-def absorb(a, e, E, start):
-    """Rotate the row [E_a, e_a] into the triangle."""
-    X, row, q = start.triangle, start.row, start.largest.size
-    for j in range(q):
-        row[j] = E[j, a]
-        start.largest[j] = max(start.largest[j], abs(row[j]))
-    row[q] = e[a]
-    for i in range(q + 1):  # Givens rotations
-        if not abs(row[i]) <= _NEGLIGIBLE * X[i, i]:  # also for NaN
-            c, s = 1.0, row[i] / X[i, i]
-            if not abs(s) < _SMALL:
-                r = math.hypot(X[i, i], row[i])
-                c, s = X[i, i] / r, row[i] / r
-                X[i, i] = r
-            for j in range(i + 1, q + 1):
-                x = X[i, j]
-                X[i, j] = c * x + s * row[j]
-                row[j] = c * row[j] - s * x
+def absorb(n, e, E, X, row, largest):
+    """Rotate the rows [E_a, e_a] into the triangle X, whose last entry gets the squares of rho."""
+    q = largest.size
+    for a in range(n):
+        for j in range(q):
+            row[j] = E[j, a]
+            largest[j] = max(largest[j], abs(row[j]))
+        last = e[a]
+        for i in range(q):  # Givens rotations
+            x, y = X[i, i], row[i]
+            if not abs(y) <= _NEGLIGIBLE * x:  # also for NaN
+                if abs(y) < _SMALL * x:
+                    c, s = 1.0, y / x
+                else:
+                    r = math.sqrt(x * x + y * y)
+                    if not _SMALLEST_NORM < r < _LARGEST_NORM:
+                        r = math.hypot(x, y)
+                    c, s = x / r, y / r
+                    X[i, i] = r
+                for j in range(i + 1, q):
+                    z = X[i, j]
+                    X[i, j] = c * z + s * row[j]
+                    row[j] = c * row[j] - s * z
+                z = X[i, q]
+                X[i, q] = c * z + s * last
+                last = c * last - s * z
+        X[q, q] += last * last
 
 
 @kernel
@@ -132,7 +141,7 @@ def solve(start):
     alone, if all others were known: 1e14 or more if it is not determined.
     """
     X, V, q = start.triangle, start.inverse, start.largest.size
-    value = q * _HALF_LOG_2PI - 0.5 * X[q, q] * X[q, q]
+    value = q * _HALF_LOG_2PI - 0.5 * X[q, q]
     for j in range(q - 1, -1, -1):  # R V = I, from the last row on
         pivot = max(X[j, j], 1e-18 * start.largest[j])
         pivot = pivot if pivot > 0.0 else 1.0  # no observation has delta_j: see below
@@ -157,12 +166,12 @@ def solve(start):
 
 
 @kernel
-def resolve(start, m, D):
+def resolve(delta, V, m, D):
     """The mean m and the columns D (q, d) for delta_hat and a root of Cov(delta | y), in place."""
-    q, V = start.largest.size, start.inverse
+    q = delta.size
     for i in range(q):
         for j in range(m.size):
-            m[j] += start.delta[i] * D[i, j]
+            m[j] += delta[i] * D[i, j]
     for c in range(q - 1, -1, -1):  # column c needs those up to c
         for j in range(m.size):
             D[c, j] *= V[c, c]

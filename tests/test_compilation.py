@@ -1,0 +1,103 @@
+"""``python -m randla compile`` and the cache of compiled kernels that several processes fill."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+import randla
+from randla import __main__ as command_line
+from randla._first_calls import FAMILIES, calls
+from randla._jit import _NamedByContent
+
+pytestmark = pytest.mark.compiled
+FAMILY = "spectral"  # the one with the fewest kernels
+
+
+def compile_in(folder, *arguments):
+    """Functions that the command compiled, and what it printed."""
+    environment = dict(os.environ, NUMBA_CACHE_DIR=str(folder))
+    command = [sys.executable, "-m", "randla", "compile", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return int(re.search(r"compiled (\d+) functions", done.stdout)[1]), done
+
+
+@pytest.mark.slow
+def test_a_second_process_compiles_nothing(tmp_path):
+    n_compiled, first = compile_in(tmp_path, FAMILY, "--jobs", "2")
+    assert n_compiled > 10
+    assert re.search(rf"cache: \d+\.\d MB in {re.escape(str(tmp_path))}", first.stdout)
+    assert "100%" in first.stderr or f"/{len(calls(FAMILY))}" in first.stderr  # tqdm, or lines
+    n_compiled, _ = compile_in(tmp_path, FAMILY, "--jobs", "1")
+    assert n_compiled == 0
+
+
+def test_every_public_function_has_a_first_call():
+    names = {name.split()[0] for family in FAMILIES for name in calls(family)}
+    functions = {
+        name
+        for name in randla.__all__
+        if callable(getattr(randla, name)) and not isinstance(getattr(randla, name), type)
+    }
+    assert functions - names == {"sketch_size", "components"}  # which have no kernels of their own
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compile", "sketchign"], "family must be one of sketching, .* got 'sketchign'"),
+        (["compile", "--jobs", "0"], "jobs must be at least 1, got 0"),
+        ([], "the following arguments are required: command"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main(arguments)
+    assert stopped.value.code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_help_names_the_families(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main(["compile", "--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(family in shown for family in FAMILIES)
+
+
+def test_calls_of_one_family_follow_one_another():
+    tasks = [("a", "", "1"), ("a", "", "2"), ("b", "", "3"), ("b", "", "4"), ("b", "", "5")]
+    running = {}
+    for k in range(3):
+        running[k] = command_line._take(tasks, running)
+    assert [task[2] for task in running.values()] == ["3", "1", "4"]
+
+
+def files(folder):
+    return _NamedByContent(cache_path=str(folder), filename_base="kernel", source_stamp="1")
+
+
+def test_two_processes_that_save_at_once_keep_their_own_code(tmp_path, monkeypatch):
+    first, second = files(tmp_path), files(tmp_path)
+    with monkeypatch.context() as patch:  # neither has seen the index of the other
+        patch.setattr(_NamedByContent, "_load_index", lambda self: {})
+        first.save("float64", b"code for float64")
+        second.save("float32", b"code for float32")
+    assert files(tmp_path).load("float32") == b"code for float32"
+    assert files(tmp_path).load("float64") is None  # compiled once more
+    first.save("float64", b"code for float64")
+    for key in ("float32", "float64"):
+        assert files(tmp_path).load(key) == f"code for {key}".encode()
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_a_file_that_was_cut_short_is_written_again(tmp_path, ending):
+    files(tmp_path).save("float64", b"code")
+    (path,) = tmp_path.glob(f"*.{ending}")
+    path.write_bytes(path.read_bytes()[:-5])
+    assert files(tmp_path).load("float64") is None
+    files(tmp_path).save("float64", b"code")
+    assert files(tmp_path).load("float64") == b"code"
