@@ -5,15 +5,14 @@
     python -m benchmarks --all        every size
     python -m benchmarks --quick      the smallest size, once: a test that they run
     python -m benchmarks --write      and put the table into README.md and the documentation, and
-                                      draw the figures of `benchmarks.scaling`
+                                      the times of `benchmarks.scaling` beside it
 
 The methods of one class are timed in turns, round after round, and the medians are compared, so
-that a change in the load of the machine meets all of them alike. Absolute times are not portable;
-the ratios are what to quote.
+that a change in the load of the machine affects all of them alike. The smallest and the largest
+ratio of a round are kept, too. Absolute times are not portable; the ratios are what to quote.
 """
 
 import argparse
-import csv
 import importlib
 import inspect
 import itertools
@@ -22,27 +21,12 @@ import statistics
 import sys
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
 
 import benchmarks
-from benchmarks import scaling
+from benchmarks import ratios, scaling
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLE = ROOT / "docs" / "benchmarks" / "ratios.csv"
 _TURN = 0.1  # seconds of one method in one round, if its calls are shorter
-README_MARKS = "<!-- ratios -->\n", "<!-- end of ratios -->\n"
-
-
-class Comparison(NamedTuple):
-    """One of our calls beside one other."""
-
-    title: str  # the ``readme`` of the class, or nothing
-    name: str
-    size: str
-    milliseconds: float
-    kind: str  # "peer" or "floor"
-    other: str
-    ratio: float  # the other's time divided by ours
 
 
 def find_classes(pattern):
@@ -60,15 +44,21 @@ def find_classes(pattern):
 
 def sizes(cls, arguments):
     """The parameter combinations to run: all, the headline, or the first (smallest)."""
+    combinations = all_sizes(cls)
+    if arguments.all:
+        return combinations
+    return combinations[:1] if arguments.quick else [headline(cls)]
+
+
+def all_sizes(cls):
     params = getattr(cls, "params", [])
     if params and not isinstance(params[0], (list, tuple)):
         params = [params]
-    combinations = list(itertools.product(*params)) or [()]
-    if arguments.all:
-        return combinations
-    if arguments.quick:
-        return combinations[:1]
-    return [getattr(cls, "headline", combinations[-1])]
+    return list(itertools.product(*params)) or [()]
+
+
+def headline(cls):
+    return getattr(cls, "headline", all_sizes(cls)[-1])
 
 
 def median_of_a_turn(call):
@@ -85,7 +75,7 @@ def median_of_a_turn(call):
 
 
 def run_in_turns(benchmark, size, rounds):
-    """Median seconds of each ``time_*`` method; None for a peer that is not installed."""
+    """Seconds of each ``time_*`` method in each round; None for a peer that is not installed."""
     names = [name for name in dir(benchmark) if name.startswith("time_")]
     times = {name: [] for name in names}
     for k in range(rounds):
@@ -98,7 +88,7 @@ def run_in_turns(benchmark, size, rounds):
                 continue
             if times[name] is not None and (k > 0 or rounds == 1):  # the first round warms up
                 times[name].append(seconds)
-    return {name: statistics.median(t) if t else None for name, t in times.items()}
+    return times
 
 
 def compare(full_name, cls, size, rounds):
@@ -112,22 +102,27 @@ def compare(full_name, cls, size, rounds):
             return []
     times = run_in_turns(benchmark, size, rounds)
     ours = times.pop("time_randla")
+    milliseconds = 1e3 * statistics.median(ours)
     names = getattr(cls, "param_names", [])
     label = ", ".join(f"{n}={v}" for n, v in zip(names, size, strict=True))
-    print(f"{full_name} ({label}): {1e3 * ours:.3g} ms")
+    print(f"{full_name} ({label}): {milliseconds:.3g} ms")
     found = []
-    for name, seconds in sorted(times.items()):
+    for name, theirs in sorted(times.items()):
         kind, _, what = name.removeprefix("time_").partition("_")
         what = what.replace("_", " ")
-        if seconds is None:
+        if not theirs:
             print(f"    {kind:5s} {what:40s} not installed")
             continue
+        ratio = statistics.median(theirs) / statistics.median(ours)
         if kind == "floor":
-            print(f"    {kind:5s} {what:40s} we take {ours / seconds:8.2f} times as long")
+            print(f"    {kind:5s} {what:40s} we take {1 / ratio:8.2f} times as long")
         else:
-            print(f"    {kind:5s} {what:40s} takes   {seconds / ours:8.2f} times as long")
-        title = cls.__dict__.get("readme", "")  # not that of a parent
-        found.append(Comparison(title, full_name, label, 1e3 * ours, kind, what, seconds / ours))
+            print(f"    {kind:5s} {what:40s} takes   {ratio:8.2f} times as long")
+        task = cls.__dict__.get("readme", "") if size == headline(cls) else ""  # not a parent's
+        by_round = [other / our for other, our in zip(theirs, ours, strict=True)]
+        ends = min(by_round), max(by_round)
+        beside = f"{kind}: {what}"
+        found.append(ratios.Comparison(task, full_name, label, milliseconds, beside, ratio, *ends))
     for name in dir(benchmark):
         if name.startswith("track_"):
             value = getattr(benchmark, name)(*size)
@@ -137,28 +132,13 @@ def compare(full_name, cls, size, rounds):
 
 
 def write(comparisons):
-    """Put all comparisons into the table of the documentation and some of them into README.md."""
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    with TABLE.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["benchmark", "size", "ours, ms", "beside", "its time / ours"])
-        for row in comparisons:
-            beside = f"{row.kind}: {row.other}"
-            numbers = f"{row.milliseconds:.3g}", f"{row.ratio:.3g}"
-            table.writerow([row.name, row.size, numbers[0], beside, numbers[1]])
-    lines = ["| | ours | beside | takes |\n", "| --- | --- | --- | --- |\n"]
-    named = [row for row in comparisons if row.title and row.kind == "peer"]
-    for title in dict.fromkeys(row.title for row in named):
-        others = [row for row in named if row.title == title and "randla" not in row.other]
-        if others:
-            row = min(others, key=lambda row: row.ratio)  # the fastest
-            ratio = f"{row.ratio:.0f}" if row.ratio > 9.95 else f"{row.ratio:.1f}"
-            cells = row.title, f"{row.milliseconds:.3g} ms", row.other, f"{ratio} times as long"
-            lines.append(f"| {' | '.join(cells)} |\n")
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(README_MARKS[0])
-    _, _, after = rest.partition(README_MARKS[1])
-    readme.write_text("".join([before, README_MARKS[0], *lines, README_MARKS[1], after]))
+    """Put all comparisons into the table of the documentation and the headlines into README.md."""
+    ratios.write(comparisons)
+    readme, (begin, end) = ROOT / "README.md", ratios.README_MARKS
+    before, _, rest = readme.read_text().partition(begin)
+    after = rest.partition(end)[2]
+    table = ratios.readme_table(ratios.read())  # with the digits that were kept
+    readme.write_text(before + table + after)
 
 
 def main():
@@ -169,8 +149,10 @@ def main():
     parser.add_argument("--all", action="store_true", help="run every size")
     parser.add_argument("--quick", action="store_true", help="run the smallest size once")
     parser.add_argument("--rounds", type=int, default=6, help="timed rounds, the first warms up")
-    parser.add_argument("--write", action="store_true", help="rewrite the tables and the figures")
+    parser.add_argument("--write", action="store_true", help="rewrite the tables")
     arguments = parser.parse_args()
+    if arguments.write and (arguments.pattern or arguments.all or arguments.quick):
+        parser.error("--write replaces the tables: give no name, no --all, no --quick")
     rounds = 1 if arguments.quick else max(arguments.rounds, 2)
     comparisons = []
     for full_name, cls in find_classes(arguments.pattern):

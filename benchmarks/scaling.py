@@ -1,16 +1,19 @@
 """Time against size, beside the law that theory predicts, and the gain from threads.
 
-    python -m benchmarks.scaling                    a figure for each family, and one for threads
+    python -m benchmarks.scaling                    everything
     python -m benchmarks.scaling sketching threads  only these
 
-The figures go to ``docs/benchmarks``. A law is a fixed cost of a call plus a multiple of what
-theory predicts, both fitted to the points: it shows whether the time grows as it should.
+The times go to ``docs/benchmarks/scaling.csv``, with the law at each size. When the pages are
+built, ``docs/_ext/pictures.py`` draws them, beside a fixed cost of a call plus a multiple of the
+law, both fitted to the points: that shows whether the time grows as it should. Times are in
+milliseconds, those of "threads" relative to one thread.
 """
 
 import argparse
+import csv
 import statistics
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,13 +21,13 @@ from typing import Any
 
 import numba
 import numpy as np
-from scipy.optimize import nnls
 
 import randla
 from randla import datasets
 from randla._results import RandlaWarning
 
-FIGURES = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
+TABLE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks" / "scaling.csv"
+HEADER = ["figure", "curve", "against", "size", "time", "law", "law at this size"]
 _SECONDS, _MOST_ROUNDS = 0.4, 25  # time and calls spent on one point
 _THREAD_ROUNDS = 5
 Call = Callable[[], Any]
@@ -167,89 +170,43 @@ def median_seconds(call: Call) -> float:
     return statistics.median(times)
 
 
-def size_label(size: int) -> str:
-    """Large powers of two and ten as such."""
-    for base in (2, 10):
-        power = round(float(np.log(size) / np.log(base)))
-        if size >= 1000 and base**power == size:
-            return f"${base}^{{{power}}}$"
-    return str(size)
+def measure_curves(name: str) -> Iterator[list[str]]:
+    for curve in CURVES[name]:
+        for size in curve.sizes:
+            time = f"{1e3 * median_seconds(curve.prepare(size)):.3g}"
+            law = f"{curve.law(size):.6g}"
+            yield [name, curve.title, curve.parameter, str(size), time, curve.law_name, law]
 
 
-def y_ticks(values: np.ndarray) -> list[float]:
-    """1, 2 and 5 times powers of ten in the range of the values; powers alone in a large one."""
-    low, high = values.min() / 1.3, values.max() * 1.3
-    steps = (1.0, 2.0, 5.0) if high < 200.0 * low else (1.0,)
-    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    return [
-        step * 10.0**power for power in powers for step in steps if low < step * 10.0**power < high
-    ]
-
-
-def draw_curve(ax: Any, curve: Curve) -> None:
-    sizes = np.array(curve.sizes, dtype=float)
-    times = np.array([median_seconds(curve.prepare(size)) for size in curve.sizes])
-    law = np.array([curve.law(size) for size in sizes])
-    # Relative errors count, as on the logarithmic axis.
-    fixed, slope = nnls(np.column_stack([1.0 / times, law / times]), np.ones(len(times)))[0]
-    label = f"c {curve.law_name}"
-    if fixed > 0.05 * times[0]:
-        label = f"{1e3 * fixed:.2g} ms + {label}"
-    fine = np.geomspace(sizes[0], sizes[-1], 200)
-    fitted = fixed + slope * np.array([curve.law(size) for size in fine])
-    ax.loglog(fine, 1e3 * fitted, "k--", lw=1, label=label)
-    ax.loglog(sizes, 1e3 * times, "o", label="measured")
-    ax.set(title=curve.title, xlabel=curve.parameter, ylabel="time / ms")
-    ax.set_xticks(curve.sizes, [size_label(size) for size in curve.sizes])
-    ax.minorticks_off()
-    ax.set_yticks(y_ticks(1e3 * times), [f"{y:g}" for y in y_ticks(1e3 * times)])
-    ax.legend(frameon=False)
-    print(curve.title, *(f"{t:.3g}" for t in times), flush=True)
-
-
-def draw_threads(ax: Any) -> None:
+def measure_threads() -> Iterator[list[str]]:
     counts = range(1, numba.config.NUMBA_NUM_THREADS + 1)
     for name, prepare in THREADED.items():
         call, rounds = prepare(), []
-        for _ in range(_THREAD_ROUNDS):  # in turns, so that another's load meets all alike
+        for _ in range(_THREAD_ROUNDS):  # in turns, so that another's load affects all alike
             rounds.append([])
             for count in counts:
                 numba.set_num_threads(count)
                 rounds[-1].append(median_seconds(call))
         times = np.median(rounds, axis=0)
-        ax.plot(counts, times[0] / times, "o-", label=name)
-        print(name, *(f"{t:.3g}" for t in times), flush=True)
-    ax.plot(counts, counts, "k--", lw=1, label="ideal")
-    ax.set(xlabel="threads", ylabel="time with one / time", xticks=list(counts))
-    ax.legend(frameon=False)
-
-
-def draw(name: str) -> None:
-    import matplotlib.pyplot as plt
-
-    plt.rcParams["svg.hashsalt"] = "randla"  # the same file for the same numbers
-    plt.rcParams["svg.fonttype"] = "none"  # letters, not their outlines
-    if name == "threads":
-        fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-        draw_threads(ax)
-    else:
-        curves = CURVES[name]
-        n_columns = 3 if len(curves) in (3, 5) else 2
-        n_rows = -(-len(curves) // n_columns)
-        size = (4 * n_columns, 3.2 * n_rows)
-        fig, axes = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained")
-        for ax, curve in zip(axes.flat, curves, strict=False):
-            draw_curve(ax, curve)
-        for ax in axes.flat[len(curves) :]:
-            ax.set_axis_off()
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    fig.savefig(FIGURES / f"{name}.svg", metadata={"Date": None})
-    plt.close(fig)
+        for count, relative in zip(counts, times / times[0], strict=True):
+            yield ["threads", name, "threads", str(count), f"{relative:.3g}", "", ""]
 
 
 def main(names: list[str] | None = None) -> None:
-    for name in names or [*CURVES, "threads"]:
-        draw(name)
+    """Measure the figures of these names anew; the others stay."""
+    figures: dict[str, list[list[str]]] = {name: [] for name in (*CURVES, "threads")}
+    if TABLE.exists():
+        with TABLE.open(newline="") as file:
+            for row in list(csv.reader(file))[1:]:
+                figures[row[0]].append(row)
+    for name in names or list(figures):
+        figures[name] = []
+        for row in measure_threads() if name == "threads" else measure_curves(name):
+            print(", ".join(row), flush=True)
+            figures[name].append(row)
+    with TABLE.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([HEADER, *(row for rows in figures.values() for row in rows)])
 
 
 if __name__ == "__main__":

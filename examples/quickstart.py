@@ -1,8 +1,8 @@
-"""Four randomized estimates of real data, each beside its exact answer.
+"""Five randomized estimates, each next to its exact answer.
 
 Run ``python examples/quickstart.py``. It prints one table and, where matplotlib is installed,
-draws one figure into ``quickstart.png`` in the current folder. Times are those of a second call:
-the first one compiles.
+draws one figure into ``quickstart.png`` in the current folder. The times are for a second call,
+because the first one compiles.
 """
 
 from time import perf_counter
@@ -151,7 +151,7 @@ def tall_regression():
 def print_table(rows):
     print(
         f"{'quantity':42s} {'estimate':>11s} {'std. error':>11s} {'exact':>11s} "
-        f"{'apart':>6s} {'time':>9s} {'exact':>9s}"
+        f"{'off by':>6s} {'time':>9s} {'exact':>9s}"
     )
     for row in rows:
         print(
@@ -159,7 +159,7 @@ def print_table(rows):
             f"{row.exact:11.5g} {row.standard_errors_apart:4.1f}se "
             f"{1e3 * row.seconds:7.2f}ms {1e3 * row.exact_seconds:7.2f}ms"
         )
-    print("std. error: of the randomized algorithm, given the data; apart: in standard errors")
+    print("std. error: of the randomized algorithm, given the data; off by: in standard errors")
 
 
 def draw(regression, sensitivity, distance, nile):

@@ -1,7 +1,7 @@
 """Compile the kernels before they are needed: ``python -m randla compile [family ...]``.
 
-Calls of different families share few kernels, so the processes start in different ones. What two
-of them compile at once is saved twice, which does no harm (`randla._jit`).
+Calls of different families share few kernels, so the processes start in different ones. A kernel
+that two of them compile at once is saved twice, which does no harm (`randla._jit`).
 """
 
 import argparse
@@ -18,6 +18,7 @@ from randla import __version__
 from randla._first_calls import FAMILIES, calls, make_call
 
 Task = tuple[str, str, str]  # family, dtype, name of the call
+_MAX_PROCESSES = 61  # of a pool on Windows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,13 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "family", nargs="*", help=f"one or more of: {', '.join(FAMILIES)}; all if there is none"
     )
     command.add_argument(
-        "-j", "--jobs", type=int, default=os.cpu_count() or 1, help="processes, one a core if left"
+        "-j", "--jobs", type=int, default=os.cpu_count() or 1, help="processes; default: one a core"
     )
     given = parser.parse_args(arguments)
     if unknown := [family for family in given.family if family not in FAMILIES]:
         command.error(f"family must be one of {', '.join(FAMILIES)}, got {unknown[0]!r}")
     if given.jobs < 1:
         command.error(f"jobs must be at least 1, got {given.jobs}")
+    from numba import config
+
+    if getattr(config, "DISABLE_JIT", False):
+        print("nothing to compile: NUMBA_DISABLE_JIT turns the compiler off", file=sys.stderr)
+        return 1
     folder = cache_folder()
     if folder is None:
         command.error("no folder for compiled kernels can be written: set NUMBA_CACHE_DIR to one")
@@ -48,13 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     n_compiled = compile_families(list(dict.fromkeys(given.family)) or list(FAMILIES), given.jobs)
     seconds = perf_counter() - start
     size = sum(file.stat().st_size for file in folder.rglob("*.nb[ci]"))
-    print(f"compiled {n_compiled} functions in {seconds:.0f} s")
-    print(f"cache: {size / 1e6:.1f} MB in {folder}")
+    print(f"compiled {n_compiled} functions that this cache lacked, in {seconds:.0f} s")
+    print(f"all kernels in this cache folder: {size / 1e6:.1f} MB in {folder}")
     return 0
 
 
 def cache_folder() -> Path | None:
-    """The folder below which Numba keeps our kernels; None if it can write to none."""
+    """The folder below which Numba keeps our kernels; None if it cannot write to any."""
     from randla._random import counter_hash
 
     path = getattr(counter_hash._cache, "cache_path", None)
@@ -73,9 +79,10 @@ def compile_families(families: list[str], n_processes: int) -> int:
     ]
     n_compiled, total = 0, len(tasks)
     running: dict[Future[tuple[int, float]], Task] = {}
+    n_processes = min(n_processes, total, _MAX_PROCESSES)
     with (
         _progress(total) as show,
-        ProcessPoolExecutor(min(n_processes, total), mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool,
     ):
         try:
             while tasks or running:
@@ -102,7 +109,7 @@ def _take(tasks: list[Task], running: dict[Future[tuple[int, float]], Task]) -> 
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar if tqdm is there, else a line for each call."""
+    """A progress bar if tqdm is installed, else a line for each call."""
     try:
         from tqdm.auto import tqdm
     except ImportError:

@@ -20,7 +20,7 @@ Calls = dict[str, Callable[[], Any]]
 def calls(family: str, dtype: str = "float64") -> Calls:
     """Name of a public function, with what is special after a space -> a call of it.
 
-    The functions of `randla.smoothing` compute in float64 whatever they are given.
+    The functions of `randla.smoothing` compute in float64 for any input.
     """
     if family == "smoothing":
         return _smoothing() if dtype == "float64" else {}
@@ -55,6 +55,7 @@ def _of_arrays(dtype: str) -> dict[str, Calls]:
     columns = np.asfortranarray(tall)  # as tables of pandas are
     csr = sparse.csr_array(tall * (tall > 1.0) + tall[:1])
     b, tall_b = A[:, 0] ** 2 + A[:, 1], tall[:, 0] ** 2 + tall[:, 1]
+    wide = normal(60, 80)  # of more coordinates than are copied
     weights = np.abs(X[:, 0]) + np.asarray(0.1, dtype)
     near, far = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (X, Y))
     psd = X @ X.T + 60 * np.eye(60, dtype=dtype)
@@ -116,6 +117,7 @@ def _of_arrays(dtype: str) -> dict[str, Calls]:
         },
         "transport": {
             "sliced_wasserstein": lambda: randla.sliced_wasserstein(X, Y, rng=0),
+            "sliced_wasserstein d=80": lambda: randla.sliced_wasserstein(wide, wide + 1, rng=0),
             "sliced_wasserstein weights": lambda: randla.sliced_wasserstein(X, Y[:50], weights),
             "sliced_wasserstein population": lambda: randla.sliced_wasserstein(
                 X, Y, population=True, rng=0
@@ -147,6 +149,7 @@ def _smoothing() -> Calls:
     volatility = randla.StochasticVolatility(0.9, 0.3, 0.3)
     line = randla.LinearGaussian(0.9, 0.3, 1.0, 1.0, 0.0, 1.0)
     chain = randla.DiscreteHMM([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.3], [0.2, 0.8]])
+    chaos = randla.ChaoticRNN(np.eye(3))
     symbols = np.arange(30) % 3 // 2
     few: dict[str, Any] = {"n_particles": 50, "rng": 0}
 
@@ -175,6 +178,9 @@ def _smoothing() -> Calls:
         "ppg LinearGaussian": lambda: randla.ppg(line, y, "state", n_iterations=12, **few),
         "particle_gibbs": lambda: randla.particle_gibbs(volatility, y, n_iterations=12, **few),
         "kalman_smoother": lambda: randla.kalman_smoother(line, y).expectation("state"),
+        "particle_filter ChaoticRNN": lambda: randla.particle_filter(
+            chaos, np.outer(y, np.ones(3)), **few
+        ),
         "hmm_smoother": lambda: randla.hmm_smoother(chain, symbols),
         "maximum_likelihood": lambda: learned(volatility, y),
         "maximum_likelihood exact": lambda: learned(line, y, method="exact"),

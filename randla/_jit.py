@@ -37,8 +37,10 @@ address. While a kernel is being compiled, Python's cyclic garbage collector is 
 repeatedly scan the objects of the compiler, which live until the end, for an eighth of the time.
 
 Numba numbers the files of a kernel in its cache. Two processes that save at once, for arguments of
-two types, take the same number, and then one runs the code of the other; so here a file is named
-after what it holds. A file that was cut short counts as missing.
+two types or from two versions of the source, take the same number, and then one runs the code of
+the other; so here a file is named after the versions and the types. A file that was cut short
+counts as missing. As with Numba, a kernel whose own file did not change keeps the code of the
+kernels in other files that it calls: after an edit of those, delete the cache.
 
 With ``NUMBA_DISABLE_JIT=1`` kernels are Python functions. They overflow silently, like compiled
 kernels: hashes and streams of random numbers are products that overflow.
@@ -129,17 +131,19 @@ def _renamed(function: FunctionType) -> FunctionType:
     return copy
 
 
-class _NamedByContent(IndexDataCacheFile):
+class _NamedByKey(IndexDataCacheFile):
     """The files of one kernel, which several processes may fill; at worst one compiles again."""
 
     def save(self, key: Any, data: Any) -> None:
-        digest = blake2b(self._dump(key), digest_size=8).digest()
+        # All that must agree before Numba loads a file; its key has types and processor alone.
+        whole = self._version, self._source_stamp, key
+        digest = blake2b(self._dump(whole), digest_size=8).digest()
         name = self._data_name(int.from_bytes(digest))
         self._save_data(name, data)  # first: whoever sees the name in the index finds the file
         self._save_index({**self._load_index(), key: name})
 
     def load(self, key: Any) -> Any:
-        with suppress(Exception):  # whatever a damaged file may raise
+        with suppress(Exception):  # any error of a damaged file
             return super().load(key)
         return None
 
@@ -149,21 +153,22 @@ class _NamedByContent(IndexDataCacheFile):
         return {}
 
 
-def _filed(kernel: Any) -> Any:
-    """The kernel, its files `_NamedByContent` if it has any."""
-    files = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+def name_files_by_key(cache: Any) -> None:
+    """Let several processes fill the cache of a kernel."""
+    files = getattr(cache, "_cache_file", None)
     if type(files) is IndexDataCacheFile:
-        files.__class__ = _NamedByContent
-    return kernel
+        files.__class__ = _NamedByKey
 
 
 def _njit(function: Any, **options: Any) -> Any:
     if _DISABLED:
         return np.errstate(all="ignore")(function)
-    kernel = _filed(numba.njit(**options)(function))
-    if "inline" not in options:
-        inner = _filed(linked(_renamed(function), **options))  # what the compiler finds in calls
-        kernel.get_call_template, kernel.get_overload = inner.get_call_template, inner.get_overload
+    kernel = numba.njit(**options)(function)
+    name_files_by_key(getattr(kernel, "_cache", None))
+    if "inline" not in options:  # a caller that is compiled finds the twin
+        twin = linked(_renamed(function), **options)
+        name_files_by_key(getattr(twin, "_cache", None))
+        kernel.get_call_template, kernel.get_overload = twin.get_call_template, twin.get_overload
     return kernel
 
 

@@ -222,10 +222,8 @@ def normal(state):
                 y = -math.log1p(-uniform(state))
                 if 2.0 * y > x * x:
                     return sign * (_NORMAL_TAIL + x)
-        low, high = (
-            _NORMAL_DENSITY[layer],
-            _NORMAL_DENSITY[layer + 1],
-        )  # the strip at the curve
+        # The strip at the curve.
+        low, high = _NORMAL_DENSITY[layer], _NORMAL_DENSITY[layer + 1]
         if low + uniform(state) * (high - low) < math.exp(-0.5 * x * x):
             return sign * x
 

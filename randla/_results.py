@@ -53,7 +53,7 @@ def html_table(title: str, values: dict[str, Any]) -> str:
 
 
 def _for_readers(value: Any) -> str:
-    """Like `short_repr`, with thousands set apart, and the shape and memory of large arrays."""
+    """Like `short_repr`, with thousands separators, and the shape and memory of large arrays."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, str):
@@ -62,9 +62,15 @@ def _for_readers(value: Any) -> str:
     if not text.startswith("<") or not isinstance(value, np.ndarray):
         return text
     shape = " \N{MULTIPLICATION SIGN} ".join(f"{k:,}" for k in value.shape)
-    power = min(max(len(str(value.nbytes)) - 1, 0) // 3, 4)
-    size = f"{value.nbytes / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
-    return f"{shape or 'scalar'} {value.dtype}, {size}"
+    return f"{shape or 'scalar'} {value.dtype}, {_memory(value.nbytes)}"
+
+
+def _memory(n_bytes: int) -> str:
+    """A number of bytes, rounded to three digits before its unit is chosen."""
+    size, unit = float(f"{n_bytes:.3g}"), 0
+    while size >= 1000 and unit < 4:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[unit]}"
 
 
 def short_repr(value: Any) -> str:

@@ -1,5 +1,7 @@
 """Rounding errors of doubles, and scales as powers of two, which have none."""
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,14 @@ from numpy.typing import NDArray
 EPS = float(np.finfo(np.float64).eps)
 #: Powers of two up to this one, and their reciprocals, are numbers with all their digits.
 MAX_EXPONENT = 1020
+
+
+def rounded_sum(values: Iterable[float]) -> float:
+    """The sum, correctly rounded; inf where a partial sum of finite numbers leaves the range."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf
 
 
 def exponents_of(norms: NDArray[Any]) -> NDArray[np.int64]:

@@ -4,13 +4,16 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from numba import config
 
 import randla
-from randla import __main__ as command_line
+from randla import __main__ as command_line, _first_calls
 from randla._first_calls import FAMILIES, calls
-from randla._jit import _NamedByContent
+from randla._jit import _NamedByKey, kernel
+from randla._results import Result
 
 pytestmark = pytest.mark.compiled
 FAMILY = "spectral"  # the one with the fewest kernels
@@ -29,7 +32,7 @@ def compile_in(folder, *arguments):
 def test_a_second_process_compiles_nothing(tmp_path):
     n_compiled, first = compile_in(tmp_path, FAMILY, "--jobs", "2")
     assert n_compiled > 10
-    assert re.search(rf"cache: \d+\.\d MB in {re.escape(str(tmp_path))}", first.stdout)
+    assert re.search(rf"folder: \d+\.\d MB in {re.escape(str(tmp_path))}", first.stdout)
     assert "100%" in first.stderr or f"/{len(calls(FAMILY))}" in first.stderr  # tqdm, or lines
     n_compiled, _ = compile_in(tmp_path, FAMILY, "--jobs", "1")
     assert n_compiled == 0
@@ -43,6 +46,25 @@ def test_every_public_function_has_a_first_call():
         if callable(getattr(randla, name)) and not isinstance(getattr(randla, name), type)
     }
     assert functions - names == {"sketch_size", "components"}  # which have no kernels of their own
+
+
+def test_every_class_with_kernels_is_in_a_first_call():
+    source = Path(_first_calls.__file__).read_text()
+    classes = {
+        name
+        for name in randla.__all__
+        if isinstance(value := getattr(randla, name), type)
+        and not issubclass(value, (Result, Warning))  # which functions make
+        and f"randla.{name}(" not in source
+    }
+    # One has no kernels of its own, and the others are compiled with the functions of a user.
+    assert classes == {"KroneckerProduct", "StateSpaceModel", "AdditiveFunctional"}
+
+
+def test_without_the_compiler_there_is_nothing_to_compile(monkeypatch, capsys):
+    monkeypatch.setattr(config, "DISABLE_JIT", True)
+    assert command_line.main(["compile", FAMILY]) == 1
+    assert "NUMBA_DISABLE_JIT" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -77,13 +99,13 @@ def test_calls_of_one_family_follow_one_another():
 
 
 def files(folder):
-    return _NamedByContent(cache_path=str(folder), filename_base="kernel", source_stamp="1")
+    return _NamedByKey(cache_path=str(folder), filename_base="kernel", source_stamp="1")
 
 
 def test_two_processes_that_save_at_once_keep_their_own_code(tmp_path, monkeypatch):
     first, second = files(tmp_path), files(tmp_path)
     with monkeypatch.context() as patch:  # neither has seen the index of the other
-        patch.setattr(_NamedByContent, "_load_index", lambda self: {})
+        patch.setattr(_NamedByKey, "_load_index", lambda self: {})
         first.save("float64", b"code for float64")
         second.save("float32", b"code for float32")
     assert files(tmp_path).load("float32") == b"code for float32"
@@ -91,6 +113,46 @@ def test_two_processes_that_save_at_once_keep_their_own_code(tmp_path, monkeypat
     first.save("float64", b"code for float64")
     for key in ("float32", "float64"):
         assert files(tmp_path).load(key) == f"code for {key}".encode()
+
+
+def test_two_versions_of_a_source_file_keep_their_own_code(tmp_path, monkeypatch):
+    """A process with the old file saves between the two files that one with the new file saves."""
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "cache"))
+    old, new, again = (version_of(tmp_path, k, constant) for k, constant in enumerate("122"))
+    save_data = _NamedByKey._save_data
+
+    def old_saves_in_between(self, name, data):
+        save_data(self, name, data)
+        if self is new._cache._cache_file:
+            assert old(1.0) == 2.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_NamedByKey, "_save_data", old_saves_in_between)
+        assert new(1.0) == 3.0
+    assert again(1.0) == 3.0
+    assert again.stats.cache_hits
+
+
+def version_of(folder, k, constant):
+    """A kernel of a module whose file holds another constant, so that its bytecode is the same."""
+    path = folder / "module.py"
+    path.write_text(f"def shift(x):\n    return x + {constant}.0\n")
+    os.utime(path, (int(constant), int(constant)))
+    module = {"__name__": "module", "__file__": str(path)}
+    exec(compile(path.read_text(), path, "exec"), module)
+    return kernel(module["shift"])
+
+
+@pytest.mark.parametrize("version", ["source", "numba"])
+def test_code_of_another_version_is_never_loaded(tmp_path, version):
+    old, new = files(tmp_path), files(tmp_path)
+    setattr(new, {"source": "_source_stamp", "numba": "_version"}[version], "2")
+    old.save("float64", b"old code")
+    assert new.load("float64") is None
+    new.save("float64", b"new code")
+    assert old.load("float64") is None
+    assert new.load("float64") == b"new code"
+    assert len(list(tmp_path.glob("*.nbc"))) == 2
 
 
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])

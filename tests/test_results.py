@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import randla
-from randla._results import Result, t_interval, t_of_tail
+from randla._results import Result, _memory, t_interval, t_of_tail
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -86,6 +86,17 @@ def test_the_tables_for_notebooks_have_numbers_that_can_be_read():
     table = Estimate(12_345_678, np.arange(3.0), np.zeros((100_000, 4)))._repr_html_()
     assert "12,345,678" in table
     assert "100,000 \N{MULTIPLICATION SIGN} 4 float64, 3.2 MB" in table
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "shown"),
+    [
+        (0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_400, "999 kB"), (999_600, "1 MB"),
+        (999_999_999, "1 GB"), (2_345_678_901, "2.35 GB"), (5 * 10**15, "5e+03 TB"),
+    ],
+)  # fmt: skip
+def test_memory_has_three_digits(n_bytes, shown):
+    assert _memory(n_bytes) == shown
 
 
 def test_sketches_and_models_have_a_table_for_notebooks():

@@ -11,6 +11,7 @@ It takes ten minutes on one core.
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sa
 
 POWERS = (1, 1.5, 3, 4)
 FACTORS = (6, 12, 24)  # rows a column
+STYLE = Path(__file__).resolve().parents[2] / "docs" / "randla.mplstyle"  # transparent
 
 
 def instances():
@@ -70,8 +72,10 @@ def draw(results, factors, path):
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams |= {"font.size": 8}
     import matplotlib.pyplot as plt
+
+    plt.style.use(STYLE)
+    plt.rcParams |= {"font.size": 8, "figure.dpi": 80}
 
     names = [  # but for those that weighted samples keep exactly
         name
@@ -98,7 +102,7 @@ def draw(results, factors, path):
         ax.set_ylabel("distortion")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="upper center", ncols=6, fontsize=9)
     figure.tight_layout(rect=(0, 0, 1, 0.98))
-    figure.savefig(path, dpi=80)
+    figure.savefig(path)
 
 
 def main():

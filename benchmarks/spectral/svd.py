@@ -22,7 +22,20 @@ def decaying(m, n, rng):
     return A + 1e-3 * rng.standard_normal((m, n))
 
 
-class Dense:
+class _Accuracy:
+    """Errors of ours and of scikit-learn's values, and the width of our brackets."""
+
+    def track_error(self, shape):
+        return error(self.fit.s, self.exact)
+
+    def track_width(self, shape):
+        return (self.fit.s_upper / self.fit.s_lower - 1.0).max()
+
+    def track_error_of_sklearn(self, shape):
+        return error(self.peer, self.exact)
+
+
+class Dense(_Accuracy):
     """Fifty values of 20 000 x 1000."""
 
     readme = "50 singular values, 20 000 x 1000"
@@ -50,15 +63,6 @@ class Dense:
     def time_peer_scipy_svds(self, shape):
         svds(self.A, self.k)
 
-    def track_error(self, shape):
-        return error(self.fit.s, self.exact)
-
-    def track_width(self, shape):
-        return (self.fit.s_upper / self.fit.s_lower - 1.0).max()
-
-    def track_error_of_sklearn(self, shape):
-        return error(self.peer, self.exact)
-
 
 class Centered:
     """Principal components of a tall matrix: 20 of 200 000 x 200."""
@@ -85,7 +89,7 @@ class Centered:
         self._fit("auto")
 
 
-class Sparse:
+class Sparse(_Accuracy):
     """Thirty values of 100 000 x 5000 with 10^6 entries and no gap; ARPACK has no bracket."""
 
     readme = "30 singular values of 10^6 sparse entries"
@@ -106,15 +110,6 @@ class Sparse:
         from sklearn.utils.extmath import randomized_svd
 
         self.peer = randomized_svd(self.A, 30, random_state=0)[1]
-
-    def track_error(self, shape):
-        return error(self.fit.s, self.exact)
-
-    def track_width(self, shape):
-        return (self.fit.s_upper / self.fit.s_lower - 1.0).max()
-
-    def track_error_of_sklearn(self, shape):
-        return error(self.peer, self.exact)
 
 
 class Dask:

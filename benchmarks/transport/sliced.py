@@ -80,7 +80,7 @@ class Float32(EqualSizes):
 class UnequalSizes:
     """Nine points against ten, uniform weights."""
 
-    readme = "the same with unequal sizes"
+    readme = "sliced Wasserstein, clouds of unequal sizes"
     params, param_names = [[(3, 1_000, 100), (3, 10_000, 100), (50, 10_000, 100)]], ["d_n_L"]
     headline = ((3, 10_000, 100),)
 

@@ -1,12 +1,12 @@
 """
-A matrix that outgrew the memory
-================================
+A matrix larger than memory
+===========================
 
-A regression whose matrix has four times the memory that the two workers may use together. It lies
-in an ``.npy`` file; each task maps the rows that it needs, and what it returns is small. The calls
-are those for NumPy arrays.
+This is a regression whose matrix is four times as large as the memory that the two workers may use
+together. The matrix is in an ``.npy`` file. Each task maps the rows that it needs and returns a
+small result. The calls are the same as for NumPy arrays.
 
-Run it as a script (workers are processes of their own, which import it again)::
+Run it as a script, because the workers are separate processes that import it again::
 
     python memory_map.py
 """
@@ -38,7 +38,7 @@ def write_rows(path):
 
 
 def read_rows(path):
-    """The file as a Dask array in blocks of rows, of which nothing is read yet."""
+    """The file as a Dask array in blocks of rows; nothing is read yet."""
     chunks = da.core.normalize_chunks((CHUNK, D), (N, D))
     return da.map_blocks(read_block, str(path), chunks=chunks, dtype=float, meta=np.empty((0, 0)))
 
@@ -91,3 +91,5 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+# sphinx_gallery_thumbnail_path = "_drawn/dask.svg"

@@ -2,10 +2,10 @@
 Quantile regression: Engel's law
 ================================
 
-How does spending on food grow with income? Least squares answers with one line; quantiles show that
+How does spending on food grow with income? Least squares answers with one line. Quantiles show that
 the households at the top of the spending range react to income twice as strongly as those at the
-bottom. Nineteen quantiles are solved in one call, each exactly, with a certificate; their standard
-errors and their joint covariance come from one more.
+bottom. One call solves nineteen quantiles, each exactly and with a certificate. One more call gives
+their standard errors and their joint covariance.
 """
 
 # %%
@@ -22,36 +22,36 @@ fit = randla.lp_regression(A, food, tau=tau)
 print("largest gap between the loss and its lower bound:", f"{np.max(fit.gap):.1e}")
 
 # %%
-fig, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-ax.plot(income, food, ".", color="0.6")
+# The lines of ten of these quantiles, with the lowest in the darkest color.
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(income, food, ".", ms=4, color="0.5", alpha=0.5)
 grid = np.array([income.min(), 3000.0])
 for k in range(0, len(tau), 2):
-    ax.plot(grid, fit.x[0, k] + fit.x[1, k] * grid, color=plt.cm.viridis(tau[k]), lw=1)
+    ax.plot(grid, fit.x[0, k] + fit.x[1, k] * grid, color=plt.cm.plasma(0.2 + 0.7 * tau[k]), lw=1.5)
 mean = randla.lstsq(A, food)
-ax.plot(grid, mean.x[0] + mean.x[1] * grid, "k--", label="least squares")
+ax.plot(grid, mean.x[0] + mean.x[1] * grid, "--", color="0.5", label="least squares")
 ax.set(xlim=(300, 3000), ylim=(200, 2000), xlabel="income, francs", ylabel="food, francs")
-ax.set_title("quantiles 0.05, 0.15, ..., 0.95")
+ax.set_title("spending, quantiles 0.05 to 0.95")
 ax.legend()
 plt.show()
 
 # %%
 # Each coefficient against the quantile, with 95 % intervals at each point. The dashed line is least
-# squares with its own interval (both errors allow for a spread that grows with income). If income
-# only shifted the distribution of spending, all slopes would be the same: the test says no.
+# squares with its own interval. (Both errors allow for a spread that grows with income.) If income
+# only shifted the distribution of spending, all slopes would be equal. The test rejects this.
 names = ["intercept", "income"]
 process = fit.inference(A, food, names=names)
-axes = process.plot()
+fig, axes = plt.subplots(2, 1, figsize=(5.2, 5.6), sharex=True, layout="constrained")
+process.plot(axes)
 of_mean = mean.inference(A, food, names=names)
 low, high = of_mean.confidence_interval()
 for j, ax in enumerate(axes):
-    ax.axhline(mean.x[j], color="k", ls="--", lw=1, label="least squares")
+    ax.axhline(mean.x[j], color="0.5", ls="--", lw=1, label="least squares")
     for end, label in ((low[j], "its interval"), (high[j], None)):
-        ax.axhline(end, color="k", ls=":", lw=0.8, label=label)
+        ax.axhline(end, color="0.5", ls=":", lw=1, label=label)
 axes[1].legend()
-axes[0].figure.set_size_inches(10, 4)
+axes[1].set_xlabel("quantile")
 plt.show()
 quartiles = randla.lp_regression(A, food, tau=[0.25, 0.5, 0.75]).inference(A, food)
 test = quartiles.equal_slopes()
 print(f"equal slopes of the quartiles: F = {test.statistic:.1f}, p = {test.p_value:.1g}")
-
-# sphinx_gallery_thumbnail_number = 2

@@ -1,19 +1,19 @@
 """
-An algorithmic error is not a statistical one
-=============================================
+The error of the algorithm is not the statistical error
+=======================================================
 
 One sketch of a regression comes with the error *of the sketch*: how far its coefficients may be
-from those that all rows would give. A paper wants another number: how far they may be from the
-truth, of which all rows are only a sample. For a small sketch of many rows the first error is
-nearly all of the second. As the sketch grows it goes to zero, and whoever prints it as the standard
-error ends up with intervals that miss more often than not. :meth:`LstsqResult.inference
-<randla.LstsqResult.inference>` adds the two.
+from those of all rows. A paper needs another number: how far they may be from the truth, of which
+all rows are only a sample. For a small sketch of many rows, the first error is nearly all of the
+second. As the sketch grows, the first error goes to zero. If you report it as the standard error,
+your intervals miss more often than not. :meth:`LstsqResult.inference
+<randla.LstsqResult.inference>` combines both errors.
 """
 
 # %%
-# Many data sets are drawn with known coefficients, each is sketched once, and intervals of 95 % are
-# asked whether they hold the truth. On the left the errors have one variance, on the right one that
-# grows with the first regressor.
+# Many data sets are drawn with known coefficients, and each is sketched once. How many of the 95 %
+# intervals cover the truth? The errors are homoskedastic first. Then their spread grows with the
+# first regressor.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -30,7 +30,7 @@ kinds = {
 
 
 def draw(rng, spreads):
-    """A table and a response; with `spreads` the errors do not have one variance."""
+    """A table and a response; with `spreads` the errors are heteroskedastic."""
     A = np.column_stack(
         [np.ones(N_ROWS), rng.exponential(size=N_ROWS), rng.standard_normal((N_ROWS, 2))]
     )
@@ -39,7 +39,7 @@ def draw(rng, spreads):
 
 
 def interval(result, A, b, kind):
-    """Of the slope that goes with the spread."""
+    """Standard errors of the slope that goes with the spread."""
     if kind is not None:
         result = result.inference(A, b, kind=kind)
     low, high = result.confidence_interval(0.95)
@@ -47,7 +47,7 @@ def interval(result, A, b, kind):
 
 
 def coverage(share, spreads, seed):
-    """How often each kind of interval holds the truth."""
+    """How often each kind of interval covers the truth."""
     rng = np.random.default_rng(seed)
     held = dict.fromkeys(kinds, 0)
     for _ in range(N_DRAWS):
@@ -60,24 +60,24 @@ def coverage(share, spreads, seed):
 
 
 # %%
-# The band is what 200 draws of an honest interval may show.
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharey=True)
+# The gray band shows what 200 draws of an exact interval would give.
 noise = 2 * np.sqrt(0.95 * 0.05 / N_DRAWS)
-for ax, spreads in zip(axes, (False, True), strict=True):
+for spreads in (False, True):
+    fig, ax = plt.subplots(layout="constrained")
     held = np.array([coverage(share, spreads, seed) for seed, share in enumerate(shares)])
-    ax.axhspan(0.95 - noise, 0.95 + noise, color="0.9")
-    ax.axhline(0.95, color="k", lw=0.8)
+    ax.axhspan(0.95 - noise, 0.95 + noise, color="0.5", alpha=0.25, lw=0)
+    ax.axhline(0.95, color="0.5", lw=1)
     for j, (name, (color, _)) in enumerate(kinds.items()):
         ax.plot(shares, held[:, j], "o-", color=color, label=name)
     ax.set(xlabel="rows of the sketch / rows of the data", ylim=(0, 1.02))
+    ax.set_ylabel("95 % intervals that hold")
     ax.set_title("errors with a growing spread" if spreads else "errors of one variance")
-axes[0].set_ylabel("share of 95 % intervals that hold the truth")
-axes[0].legend(loc="lower left")
+    ax.legend(loc="lower left")
 plt.show()
 
 # %%
-# Two sides of one table. The square of the standard error is the sum of two squares, as the sketch
-# is drawn independently of the data.
+# Both parts in one table. The square of the standard error is the sum of two squares, because the
+# sketch is drawn independently of the data.
 A, b = draw(np.random.default_rng(7), True)
 names = ["const", "x", "z1", "z2"]
 print(randla.lstsq(A, b, sketch_size=300, rng=7).inference(A, b, names=names).summary())

@@ -2,15 +2,15 @@
 How many rows: distortion against sample size
 =============================================
 
-A weighted sample of the rows should preserve :math:`\\|Ax\\|_p^p` for every x at once. On this
-matrix, a Gaussian block beside repeated unit rows, a uniform sample needs several times as many
-rows as the others, and root leverage scores, good for p = 1, are poor for p = 4. Lewis weights, and
-the sum of sensitivities and leverage scores, are never far from the best.
+A weighted sample of the rows should preserve :math:`\\|Ax\\|_p^p` for every x at once. This matrix
+is a Gaussian block together with repeated unit rows. On it a uniform sample needs several times as
+many rows as the others, and root leverage scores, which are good for p = 1, are poor for p = 4.
+Lewis weights, and the sum of sensitivities and leverage scores, are always close to the best.
 """
 
 # %%
-# The distortion of a sample is the largest relative error over all x. It is searched for among many
-# directions, the same for all samples, so that it is a lower bound.
+# The distortion of a sample is the largest relative error over all x. The search for it uses many
+# directions, the same for all samples, so the result is a lower bound.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -29,11 +29,12 @@ directions = np.vstack(
     ]
 )
 kinds = ["uniform", "leverage", "root-leverage", "lewis", "sensitivity", "sensitivity+leverage"]
+colors = ["C3", "C1", "C5", "C0", "C2", "C4"]
 
 
 def distortion(p, scores, size, seed):
     sample = randla.sample_rows(A, size, p=p, scores=scores, rng=seed)
-    # The direction that a sample treats worst is often nearly missed by it: solve for a few.
+    # The worst direction of a sample often almost avoids the sample: solve for a few of these.
     kept = A[sample.indices]
     _, _, V = np.linalg.svd(kept * (sample.weights ** (1 / p))[:, None], full_matrices=False)
     X = np.vstack([directions, V[-8:]])
@@ -45,8 +46,8 @@ def distortion(p, scores, size, seed):
 # %%
 # Medians and quartiles of 16 samples.
 multiples = np.array([4, 8, 16])
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-for ax, p in zip(axes, (1, 4), strict=True):
+for p in (1, 4):
+    fig, ax = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
     tables = {
         "uniform": np.ones(n),
         "leverage": np.asarray(randla.leverage_scores(A)),
@@ -61,18 +62,12 @@ for ax, p in zip(axes, (1, 4), strict=True):
         )
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=1)
         shift = 1 + 0.04 * (k - 2.5)
-        ax.errorbar(
-            multiples * shift,
-            middle,
-            [middle - low, high - middle],
-            fmt="o-",
-            ms=4,
-            lw=1,
-            label=kind,
-        )
+        ends = [middle - low, high - middle]
+        ax.errorbar(multiples * shift, middle, ends, fmt="o-", color=colors[k], label=kind)
     ax.set(xscale="log", yscale="log", title=f"p = {p}", xlabel="rows / columns")
+    ax.set_ylabel("distortion")
     ax.set_xticks(multiples, multiples)
+    ax.set_yticks(ticks := [0.2, 0.5, 1, 2], ticks)
     ax.minorticks_off()
-axes[0].set_ylabel("distortion")
-axes[1].legend(bbox_to_anchor=(1.02, 1), loc="upper left")
+    fig.legend(loc="outside lower center", ncols=2)
 plt.show()

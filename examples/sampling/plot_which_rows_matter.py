@@ -2,8 +2,9 @@
 Which rows matter
 =================
 
-Leverage scores say which rows can sway a least-squares fit, l_p sensitivities the same for other
-norms. For p = 1 far fewer rows stand out than for p = 4, where a handful carries nearly everything.
+Leverage scores say which rows can change a least-squares fit the most, and l_p sensitivities say
+the same for other norms. For p = 1 far fewer rows stand out than for p = 4, where a handful of rows
+has nearly all of the influence.
 """
 
 # %%
@@ -17,17 +18,29 @@ from randla import datasets
 income, food = datasets.engel()
 A = np.column_stack([np.ones(len(income)), income, food])
 
-fig, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", sharey=True)
-for ax, p in zip(axes, (1, 2, 4), strict=True):
-    scores = randla.lp_sensitivities(A, p)
-    values = np.asarray(scores)
+for p in (4, 1):
+    values = np.asarray(randla.lp_sensitivities(A, p))
     order = np.argsort(values)
+    fig, ax = plt.subplots(layout="constrained")
     points = ax.scatter(
-        income[order], food[order], c=values[order], s=15 + 300 * values[order], norm="log"
+        income[order],
+        food[order],
+        c=values[order],
+        s=15 + 300 * values[order],
+        norm="log",
+        cmap="cool",
     )
     fig.colorbar(points, ax=ax, label="sensitivity")
     ax.set(title=f"p = {p}: they sum to {values.sum():.2f}", xlabel="income, francs")
-axes[0].set_ylabel("food, francs")
+    ax.set_ylabel("food, francs")
+plt.show()
+
+# %%
+# The same scores in decreasing order, with their bounds.
+fig, ax = plt.subplots(layout="constrained")
+for p in (1, 2, 4):
+    randla.lp_sensitivities(A, p).plot(ax)
+ax.legend()
 plt.show()
 
 # %%

@@ -4,12 +4,12 @@ Why a dense sketch: the counterexample
 
 All good sketches bound the error of least squares in the 2-norm. They differ in where the error
 *goes*. A dense sketch (the subsampled Hadamard transform, a Gaussian matrix) spreads it over all
-coefficients; a sparse one can throw all of it upon a single coefficient. On this matrix it does.
+coefficients. A sparse sketch can put all of it into one coefficient, and on this matrix it does.
 """
 
 # %%
-# The solution is exactly zero. A few rows outside of the first d carry the whole residual; a sparse
-# sketch adds one of them to one of the first d rows, sooner or later.
+# The solution is exactly zero. A few rows outside of the first d contain the whole residual. Sooner
+# or later, a sparse sketch adds one of them to one of the first d rows.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -35,23 +35,25 @@ def coefficients(make, seed):
 
 
 # %%
-# Left: the coefficients of one draw. Right: the largest error in each of 60 draws, in units of
-# :math:`1/\sqrt m`. The dashed line is what a dense sketch may reach with probability 0.95.
+# First the coefficients of one draw, then the largest error in each of 60 draws, in units of
+# :math:`1/\sqrt m`. The dashed line is the bound of a dense sketch, with probability 0.95.
 limit = np.sqrt(2 * np.log(2 * d / 0.05)) * np.sqrt(m / (m - d - 1))
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", width_ratios=[3, 2])
+fig, ax = plt.subplots(layout="constrained")
 worst = {}
 for k, (name, make) in enumerate(sketches.items()):
+    color = ("C0", "C4", "C5", "C3")[k]
     draws = np.array([coefficients(make, seed) for seed in range(60)])
     worst[name] = np.sqrt(m) * np.abs(draws).max(axis=1)
     typical = draws[np.argsort(worst[name])[54]]
-    axes[0].plot(np.sqrt(m) * typical + 30 * (3 - k), lw=1, color=f"C{k}")
-    axes[0].text(d, 30 * (3 - k) + 5, name, color=f"C{k}", ha="right")
-axes[0].margins(y=0.12)  # room for the topmost name
-axes[0].set(title="one draw (the seventh worst), shifted", xlabel="coefficient")
-axes[0].set_ylabel(r"error $\times \sqrt{m}$")
-axes[0].set_yticks([])
-axes[1].boxplot(list(worst.values()), whis=(0, 100), orientation="horizontal")
-axes[1].set_yticks(range(1, len(worst) + 1), list(worst))
-axes[1].axvline(limit, color="k", ls="--", lw=1)
-axes[1].set(title="largest error of 60 draws", xlabel=r"$\sqrt{m}\ \|x' - x^*\|_\infty$")
+    ax.plot(np.sqrt(m) * typical + 30 * (3 - k), color=color)
+    ax.text(d, 30 * (3 - k) + 5, name, color=color, ha="right")
+ax.margins(y=0.12)  # room for the topmost name
+ax.set(title="errors of one draw (the seventh worst)", xlabel="coefficient", yticks=[])
+ax.set_ylabel(r"error $\times \sqrt{m}$")
+
+fig, ax = plt.subplots(layout="constrained")
+ax.boxplot(list(worst.values()), whis=(0, 100), orientation="horizontal")
+ax.set_yticks(range(1, len(worst) + 1), list(worst))
+ax.axvline(limit, color="0.5", ls="--", lw=1)
+ax.set(title="largest error of 60 draws", xlabel=r"$\sqrt{m}\ \|x' - x^*\|_\infty$")
 plt.show()

@@ -2,20 +2,20 @@
 An epidemic, its reported cases, and a policy
 =============================================
 
-A town of 50,000 is infected by 20 visitors. For a month its schools and shops are closed; a third
-of the infections is ever reported. What do the reports tell of the reproduction number and of the
-effect of the closing, and what would happen if it were lifted, or not?
+Twenty visitors infect a town of 50,000. Its schools and shops are closed for a month, and only a
+third of the infections is reported. What do the reports say about the reproduction number and about
+the effect of the closing? What would happen if the town opened, or if it did not?
 """
 
 # %%
-# The state counts susceptible, infectious and newly infected people. Each day every susceptible is
-# infected with the same probability, so that infections are binomial, and so are recoveries. The
+# The state counts the susceptible, infectious and newly infected people. Each day every susceptible
+# is infected with the same probability, so infections are binomial, and so are recoveries. The
 # functions take an argument ``u``: row t of a table of *inputs*, here the share of the town that is
-# closed on day t. Reports are counts with more spread than Poisson's (negative binomial). Draws
+# closed on day t. Reports are counts with a larger variance than Poisson (negative binomial). Draws
 # come from :mod:`randla.random`.
 #
-# There is no ``log_transition``: given the state, most earlier states are impossible, so that
-# drawing paths backward would gain nothing. Filters need no density of the transition.
+# There is no ``log_transition``: given the state, most earlier states are impossible, so drawing
+# paths backward would gain nothing. Filters need no density of the transition.
 import math
 
 import matplotlib.pyplot as plt
@@ -77,27 +77,27 @@ model = randla.StateSpaceModel(
 )
 
 # %%
-# Look at what the model does before any inference: `simulate` draws states and reports, with the
-# inputs of all days. These become the data.
+# Check what the model does before any inference: ``simulate`` draws states and reports, with the
+# inputs of all days. These draws are the data of this example.
 days = np.arange(45)
 closed = np.where(days < 20, 0.0, 1.0)
 _, cases = model.simulate(len(days), inputs=closed, rng=1)
 
 # %%
 # A filter at the true parameters gives the state day by day, and the likelihood with its error.
-# Eight runs show how far one run may be off; ``suggested_n_particles`` is the number for which its
+# Eight runs show how far one run may be off; ``suggested_n_particles`` is the number for which the
 # error would be about one.
 runs = randla.particle_filter(model, cases, inputs=closed, n_particles=200, n_runs=8, rng=0)
 low, high = runs.log_likelihood_interval(0.95)
 print(
     f"log Z = {runs.log_likelihood:.2f}, 95 % from {low:.2f} to {high:.2f}, "
-    f"wants {runs.suggested_n_particles} particles"
+    f"suggested: {runs.suggested_n_particles} particles"
 )
 
 # %%
-# The posterior law of the parameters. Filters are all that it needs (``method="pmmh"``, which a
-# model without densities gets by itself). Uncertainty is ``quantile``; the error of the sampler is
-# beside the mean.
+# The posterior distribution of the parameters. It needs only filters (``method="pmmh"``, the
+# default for models without densities). The uncertainty of a parameter is in ``quantile``; ``+-``
+# is the error of the sampler.
 prior = {
     "r0": stats.uniform(1.0, 4.0),
     "effect": stats.uniform(0.0, 1.0),
@@ -112,8 +112,9 @@ for k, name in enumerate(posterior.names):
     )
 
 # %%
-# Two futures: everything stays closed, or opens tomorrow. A future has its own parameters, its own
-# present state and its own chance events. The inputs are those of today and of the days to come.
+# Two futures: everything stays closed, or the town opens tomorrow. Each future has its own
+# parameters, its own present state and its own chance events. The inputs are those of today and of
+# the days to come.
 ahead = np.arange(len(days) - 1, len(days) + 60)
 futures = {
     "stays closed": posterior.forecast(60, inputs=np.ones(61), rng=0),
@@ -121,26 +122,30 @@ futures = {
 }
 
 # %%
-# Quantiles of a forecast have an error, too: it comes from the chains. At the peak of the open town
-# it is small beside the width of the band.
+# Quantiles of a forecast have an error too, which comes from the chains. At the peak of the open
+# town it is small compared with the width of the band.
 peak = futures["opens"].mean.argmax()
 for q in (0.05, 0.5, 0.95):
     value = futures["opens"].quantile(q)[peak]
     error = futures["opens"].quantile_standard_error(q)[peak]
     print(f"day {ahead[1 + peak]}, quantile {q}: {value:.0f} +- {error:.0f} cases")
 
-fig, axes = plt.subplots(1, 3, figsize=(13, 4), width_ratios=[2, 1, 1], layout="constrained")
-axes[0].axvspan(20, len(days) - 1, color="0.9", label="closed")
-axes[0].plot(days, cases, "o", ms=3, color="k", label="reported")
-for k, (name, future) in enumerate(futures.items()):
+fig, ax = plt.subplots(layout="constrained")
+ax.axvspan(20, len(days) - 1, color="0.5", alpha=0.2, lw=0, label="closed")
+ax.plot(days, cases, "o", ms=3, color="0.5", label="reported")
+for (name, future), color in zip(futures.items(), ("C0", "C3"), strict=True):
     low, middle, high = future.quantile([0.05, 0.5, 0.95])
-    axes[0].fill_between(ahead[1:], low, high, color=f"C{k}", alpha=0.25, lw=0)
-    axes[0].plot(ahead[1:], middle, color=f"C{k}", label=f"{name}, median and 90 %")
-axes[0].set(xlabel="day", ylabel="cases a day", title="two futures", ylim=(0, 800))
-axes[0].legend()
-for ax, name, true in zip(axes[1:], ("r0", "effect"), model.theta, strict=False):
+    ax.fill_between(ahead[1:], low, high, color=color, alpha=0.25, lw=0)
+    ax.plot(ahead[1:], middle, color=color, label=f"{name}, with 90 %")
+ax.set(xlabel="day", ylabel="cases a day", title="two futures", ylim=(0, 800))
+ax.legend()
+plt.show()
+
+# %%
+# What the reports say about the reproduction number and the effect of the closing: the posterior
+# distribution of each, chain by chain, with the true value.
+for name, true in zip(("r0", "effect"), model.theta, strict=False):
+    fig, ax = plt.subplots(layout="constrained")
     posterior.plot(ax, name=name)
-    ax.axvline(true, color="k", lw=0.8)
-axes[1].set_title("reproduction number, four chains")
-axes[2].set_title("effect of the closing")
+    ax.axvline(true, color="0.5", lw=1)
 plt.show()

@@ -2,21 +2,21 @@
 Volatility with leverage: what bad news does to the oil price
 =============================================================
 
-After a fall of a price its volatility is often larger than after a rise of the same size. Then the
+The volatility of a price is often larger after a fall than after a rise of the same size. Then the
 noise of a return and the noise of the next step of the volatility are correlated, and the
-transition of the hidden state looks at the observation. The posterior law says how much of that is
-in the data.
+transition of the hidden state uses the observation. The posterior distribution shows how strong
+this effect is in the data.
 """
 
 # %%
-# The state is the log variance of the return of a week,
+# The state is the log variance of the weekly return,
 #
 # .. math::
 #     y_t = e^{x_t / 2} \varepsilon_t, \qquad
 #     x_{t+1} = \mu + \phi (x_t - \mu) + \sigma (\rho\,\varepsilon_t + \sqrt{1 - \rho^2}\,\eta_t) .
 #
-# The transition has an argument ``y``: it is row t of the observations, from which
-# :math:`\varepsilon_t` follows. Everything else is as in a model without it.
+# The transition has an argument ``y``, row t of the observations, from which :math:`\varepsilon_t`
+# follows. Everything else is as in a model without leverage.
 import math
 
 import matplotlib.pyplot as plt
@@ -94,8 +94,8 @@ weeks, y = dates[1:], 100.0 * np.diff(np.log(prices))
 y -= y.mean()
 
 # %%
-# Is leverage in the data? With two filters of eight runs each one may compare two values of rho at
-# the same other parameters. The error of a difference has both errors in it.
+# Is there leverage in the data? Two filters of eight runs each compare two values of rho, with the
+# other parameters equal. The error of the difference contains both errors.
 with_leverage = model.replace([3.0, 0.96, 0.22, -0.6])
 logs, errors = [], []
 for each in (model.replace([3.0, 0.96, 0.22, 0.0]), with_leverage):
@@ -105,9 +105,9 @@ for each in (model.replace([3.0, 0.96, 0.22, 0.0]), with_leverage):
 print(f"log likelihood ratio {logs[1] - logs[0]:.1f} +- {math.hypot(*errors):.1f}")
 
 # %%
-# The posterior law of all four. A few dozen particles suffice for a log-likelihood with an error
-# near one, and parameters that are drawn given a path move slowly: so "auto" compares likelihoods
-# alone here (``method="pmmh"``).
+# The posterior distribution of all four parameters. A few dozen particles are enough for a
+# log-likelihood with an error near one, and parameters drawn given a path move slowly. So "auto"
+# compares likelihoods alone here (``method="pmmh"``).
 prior = {
     "mu": stats.norm(2.5, 2.0),
     "phi": stats.beta(20.0, 1.5, loc=-1.0, scale=2.0),
@@ -124,9 +124,9 @@ for k, name in enumerate(posterior.names):
     )
 
 # %%
-# Volatility, given all returns and with the parameters as uncertain as they are: the quantiles of
-# :math:`e^{x/2}` over the paths that were drawn with them. Then half a year of forecasts, each with
-# its own parameters and last volatility.
+# The volatility given all returns, including the uncertainty of the parameters: the quantiles of
+# :math:`e^{x/2}` over the paths that were drawn with them. Then follows half a year of forecasts,
+# each with its own parameters and last volatility.
 volatility = np.exp(posterior.paths[..., 0] / 2.0)
 low, middle, high = np.quantile(volatility, [0.05, 0.5, 0.95], axis=(0, 1))
 future = posterior.forecast(26, rng=0)
@@ -135,17 +135,19 @@ low_ahead, middle_ahead, high_ahead = np.quantile(
     np.exp(future.states[..., 0] / 2.0), [0.05, 0.5, 0.95], axis=(0, 1)
 )
 
-fig, (ax, right) = plt.subplots(1, 2, figsize=(12, 4), width_ratios=[2, 1], layout="constrained")
-ax.plot(weeks, np.abs(y), ".", color="0.7", ms=4, label="size of the return")
-ax.fill_between(weeks, low, high, color="C0", alpha=0.3, lw=0, label="90 % band")
-ax.plot(weeks, middle, color="C0", label="volatility, median")
-ax.fill_between(ahead, low_ahead, high_ahead, color="C1", alpha=0.3, lw=0)
-ax.plot(ahead, middle_ahead, color="C1", label="forecast, median and 90 %")
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(weeks, np.abs(y), ".", color="0.5", alpha=0.6, ms=4, label="size of the return")
+ax.fill_between(weeks, low, high, color="C0", alpha=0.3, lw=0)
+ax.plot(weeks, middle, color="C0", label="volatility, with 90 %")
+ax.fill_between(ahead, low_ahead, high_ahead, color="C5", alpha=0.4, lw=0)
+ax.plot(ahead, middle_ahead, color="C5", label="forecast, with 90 %")
 ax.set(ylabel="percent in five days", title="volatility of the oil price")
 ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
 ax.legend()
-posterior.plot(right, name="rho")
-right.axhline(0.5, color="k", ls=":", label="prior")
-right.set(xlabel="rho", xlim=(-1, 1), title="leverage, four chains")
-right.legend()
+
+fig, ax = plt.subplots(layout="constrained")
+posterior.plot(ax, name="rho")
+ax.axhline(0.5, color="0.5", ls=":", label="prior")
+ax.set(xlim=(-1, 1), title="leverage, four chains")
+ax.legend()
 plt.show()

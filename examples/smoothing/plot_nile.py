@@ -2,14 +2,15 @@
 The Nile, smoothed, with a gap
 ==============================
 
-The annual flow of the Nile at Aswan is the classic example of a level that wanders, seen through
-noise. In this model the exact answer is known: the Kalman smoother. Here the observations
-of twenty-one years are taken out, and the particle smoother has to agree with it in the gap, too.
+The annual flow of the Nile at Aswan is the classic example of a level that drifts and is observed
+with noise. This model has an exact answer, the Kalman smoother. Here twenty-one years of
+observations are left out, and the particle smoother has to agree with the exact answer in this gap,
+too.
 """
 
 # %%
 # The local level model: :math:`x_{t+1} = x_t + \eta_t`, :math:`y_t = x_t + \varepsilon_t`, with the
-# variances that maximise the likelihood. Missing observations are NaN.
+# variances that maximize the likelihood. Missing observations are NaN.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -37,17 +38,17 @@ print(f"smoothed sum of levels: {exact.expectation('state').item():.0f} exactly,
 print(f"  {particles.estimate.item():.0f} +- {particles.standard_error.item():.0f} by particles")
 
 # %%
-# The band is where the level lies with probability 0.95, given the observations; it widens in the
-# gap. The dashed lines are mean and quantiles of the paths that particle Gibbs drew.
+# The band contains the level with probability 0.95, given the observations, and widens in the gap.
+# The dashed lines are the mean and the quantiles of the paths that particle Gibbs drew.
 mean, sd = exact.mean[:, 0], np.sqrt(exact.covariance[:, 0, 0])
-fig, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
-ax.fill_between(years, mean - 1.96 * sd, mean + 1.96 * sd, color="C0", alpha=0.2, lw=0)
-ax.plot(years, mean, color="C0", label="Kalman smoother, 95 % band")
-ax.plot(years, particles.mean[:, 0], "k--", lw=1, label="particle Gibbs, mean and quantiles")
+fig, ax = plt.subplots(layout="constrained")
+ax.fill_between(years, mean - 1.96 * sd, mean + 1.96 * sd, color="C0", alpha=0.25, lw=0)
+ax.plot(years, mean, color="C0", label="exact, 95 %")
+ax.plot(years, particles.mean[:, 0], "--", color="C5", lw=1.5, label="particles")
 for q in (0.025, 0.975):
-    ax.plot(years, particles.quantile(q)[:, 0], "k--", lw=0.7)
-ax.plot(years, flow, "o", ms=4, mfc="none", color="0.6", label="left out")
-ax.plot(years, seen, "o", ms=4, color="C1", label="observed")
-ax.set(xlabel="year", ylabel="flow, $10^8$ m$^3$", title="Level of the Nile, 1890 to 1910 unseen")
+    ax.plot(years, particles.quantile(q)[:, 0], "--", color="C5", lw=1)
+ax.plot(years, flow, "o", ms=4, mfc="none", color="0.5", label="left out")
+ax.plot(years, seen, "o", ms=4, color="0.5", label="observed")
+ax.set(xlabel="year", ylabel="flow, $10^8$ m$^3$", title="level of the Nile, 1890 to 1910 unseen")
 ax.legend(ncols=2)
 plt.show()

@@ -1,14 +1,14 @@
 """
-Trend and season of CO2, beside statsmodels
-===========================================
+Trend and season of CO2, side by side with statsmodels
+======================================================
 
-Carbon dioxide over Mauna Loa rises, and breathes with the seasons. A structural model takes the
-two apart, with standard errors, and forecasts both. statsmodels has the same model: the
-log-likelihood and the smoothed components agree.
+Carbon dioxide over Mauna Loa rises, and varies with the seasons. A structural model separates the
+two, with standard errors, and forecasts both. statsmodels has the same model, and its
+log-likelihood and smoothed components agree.
 """
 
 # %%
-# Monthly means of 1958 to 2001, five of them missing. The last three years are left out.
+# Monthly means from 1958 to 2001, five of them missing. The last three years are left out.
 import matplotlib.pyplot as plt
 import numpy as np
 import statsmodels.api as sm
@@ -20,24 +20,24 @@ seen = co2.to_numpy().copy()
 seen[-36:] = np.nan
 
 # %%
-# A level with a slope, both random walks, twelve seasonal dummies and noise. The fourteen states
-# start anywhere; four standard deviations are estimated, from values that are found in the data. A
-# standard deviation of zero would be told by `at_boundary`.
+# A level with a slope, both random walks, twelve seasonal dummies and noise. The start of the
+# fourteen states is unknown. Four standard deviations are estimated, from starting values that are
+# computed from the data. A standard deviation of zero would be named in ``at_boundary``.
 model = randla.structural(level="trend", seasonal=12)
 fit = randla.maximum_likelihood(model, seen, method="exact")
 for name, value, error in zip(fit.names, fit.theta, fit.parameter_standard_error, strict=True):
     print(f"{name:12} {value:.4f} +- {error:.4f}")
 
 # %%
-# statsmodels, started at its own values, for the months that are seen. Its log-likelihood counts
-# :math:`\log 2 \pi` for the q = 13 states that the first observations settle, too.
+# statsmodels, with its own starting values, for the observed months. Its log-likelihood counts
+# :math:`\log 2 \pi` also for the q = 13 states that the first observations determine.
 peer = sm.tsa.UnobservedComponents(seen, "lltrend", seasonal=12, use_exact_diffuse=True)
 other = peer.fit(disp=False, maxiter=200)
 print(f"log-likelihood: {fit.log_likelihood - 6.5 * np.log(2 * np.pi):.3f}")
 print(f"  statsmodels:  {other.llf:.3f}")
 
 # %%
-# Smoothed components. At the same parameters they are equal to about ten digits.
+# The smoothed components. At the same parameters they agree to about ten digits.
 smoothed = randla.kalman_smoother(fit.model, seen)
 parts = randla.components(smoothed)
 level, slope, season, noise = fit.theta**2
@@ -46,8 +46,8 @@ gap = np.abs(parts["level"].mean - same.level.smoothed).max()
 print(f"largest difference of the levels: {gap:.1e} ppm of {parts['level'].mean.max():.0f}")
 
 # %%
-# Missing rows at the end are the forecast. What is to be observed is the sum of the states that the
-# observation matrix sees, with the variance of the noise on top; parameters are taken as known.
+# Missing rows at the end are the forecast. The forecast of an observation is the sum of the states
+# that the observation matrix selects; its variance includes the noise. The parameters are fixed.
 row = fit.model.observation_matrix[0]
 mean = smoothed.mean @ row
 sd = np.sqrt(smoothed.covariance @ row @ row + fit.model.observation_cov[0, 0])
@@ -56,19 +56,24 @@ print(f"{held.sum()} of the last 36 months lie within their band of 95 %")
 
 months = co2.index
 late = slice(-96, None)
-fig, axes = plt.subplots(3, 1, figsize=(9, 9), layout="constrained")
-axes[0].axvspan(months[-36], months[-1], color="0.93", label="left out")
-axes[0].plot(months[late], co2[late], "k.", ms=4, label="observed")
-axes[0].plot(months[late], mean[late], lw=1, label="smoothed, and forecast with band of 95 %")
+fig, ax = plt.subplots(layout="constrained")
+ax.axvspan(months[-36], months[-1], color="0.5", alpha=0.2, lw=0, label="left out")
+ax.plot(months[late], mean[late], color="C0", label="smoothed, forecast")
 ahead = months[-36:]
 low, high = (mean + sign * 1.96 * sd for sign in (-1, 1))
-axes[0].fill_between(ahead, low[-36:], high[-36:], alpha=0.3, lw=0)
-for ax, name, times in ((axes[1], "slope", slice(None)), (axes[2], "seasonal", late)):
+ax.fill_between(ahead, low[-36:], high[-36:], color="C0", alpha=0.3, lw=0)
+ax.plot(months[late], co2[late], "o", ms=3, color="0.5", label="observed")
+ax.set_ylabel("CO2, ppm")
+ax.legend(loc="upper left")
+plt.show()
+
+# %%
+# The slope of the trend over all years, and the season, with 95 % bands.
+for name, unit, times in (("slope", "ppm a month", slice(None)), ("seasonal", "ppm", late)):
     part = parts[name]
     low, high = part.confidence_interval(0.95)
-    ax.plot(months[times], part.mean[times], label=f"{name}, band of 95 %")
-    ax.fill_between(months[times], low[times], high[times], alpha=0.3, lw=0)
-for ax, unit in zip(axes, ("ppm", "ppm a month", "ppm"), strict=True):
-    ax.set_ylabel(unit)
-    ax.legend(loc="upper left")
+    fig, ax = plt.subplots(layout="constrained")
+    ax.plot(months[times], part.mean[times], color="C0")
+    ax.fill_between(months[times], low[times], high[times], color="C0", alpha=0.3, lw=0)
+    ax.set(title=name, ylabel=unit)
 plt.show()

@@ -1,17 +1,17 @@
 """
-Tracking by radar: particles that look at the observation
-=========================================================
+Tracking by radar: particles that use the observation
+=====================================================
 
-A ship is seen by a radar as a distance and a bearing. Both are precise, far more so than what is
-known of the ship one minute earlier, and few particles land where the ship was seen. The filter
-says so, and a *proposal* that looks at the observation mends it.
+A radar observes a ship as a distance and a bearing. Both are far more precise than what is known
+about the ship one minute earlier, so few particles land where the ship is observed. The filter
+warns of this, and a *proposal* that uses the observation solves the problem.
 """
 
 # %%
-# The state is (east, north, velocity east, velocity north) in kilometres and minutes. In each
-# minute a white acceleration of standard deviation ``s`` acts on each axis, which gives position
+# The state is (east, north, velocity east, velocity north) in kilometers and minutes. In each
+# minute, a white acceleration of standard deviation ``s`` acts on each axis, and gives position
 # and velocity of that axis the covariance :math:`s^2 \binom{1/3 \;\; 1/2}{1/2 \;\; 1}`. A vector
-# state has ``dim=4``: functions that draw write to ``out``.
+# state has ``dim=4``, and functions that draw write to ``out``.
 import math
 import warnings
 
@@ -90,12 +90,12 @@ functions = dict(
 bootstrap = randla.StateSpaceModel(**functions)
 
 # %%
-# Half an hour, in which an echo is lost. Missing rows are NaN.
+# Half an hour, with one lost echo. Missing rows are NaN.
 states, y = bootstrap.simulate(30, rng=4)
 y[15] = np.nan
 
 # %%
-# The first filter moves its particles blindly. It warns.
+# The first filter moves its particles without using the observation. It warns.
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     blind = randla.particle_filter(bootstrap, y, n_particles=1000, rng=0)
@@ -104,9 +104,9 @@ for warning in caught:
 print(f"log Z = {blind.log_likelihood:.1f} +- {blind.log_likelihood_standard_error}")
 
 # %%
-# A proposal draws the next state knowing what the radar saw. It need not be exact, since the
-# weights correct for it: here the echo becomes a point with one variance for both axes, and each
-# axis takes the step of a Kalman filter: the position first, then the velocity given the position.
+# A proposal draws the next state given what the radar observed. It need not be exact, because the
+# weights correct for it. Here the echo becomes a point with one variance for both axes, and each
+# axis takes the step of a Kalman filter: first the position, then the velocity given the position.
 
 
 @numba.njit
@@ -116,7 +116,7 @@ def echo(y, theta):
 
 @numba.njit
 def draw_axis(rng, position, velocity, p, c, v, z, r):
-    # Prior: variances p, v and covariance c; z is the position seen with variance r.
+    # Prior: variances p, v and covariance c; z is the position observed with variance r.
     e, f = random.normal(rng), random.normal(rng)
     new = position + p / (p + r) * (z - position) + math.sqrt(p * r / (p + r)) * e
     return new, velocity + c / p * (new - position) + math.sqrt(v - c * c / p) * f
@@ -172,8 +172,8 @@ guided = randla.StateSpaceModel(
 )
 
 # %%
-# The same number of particles, in eight runs of each. How far runs differ is the error of one, and
-# ``suggested_n_particles`` is the number for which that error is about one.
+# The same number of particles, in eight runs of each filter. The spread of the runs is the error of
+# one run, and ``suggested_n_particles`` is the number for which that error is about one.
 filters = {"blind": bootstrap, "guided": guided}
 runs = {
     name: randla.particle_filter(model, y, n_particles=1000, n_runs=8, rng=0)
@@ -183,13 +183,13 @@ for name, run in runs.items():
     low, high = run.log_likelihood_interval(0.95)
     print(
         f"{name:6s} log Z = {run.log_likelihood:.1f}, 95 % from {low:.1f} to {high:.1f}, "
-        f"wants {run.suggested_n_particles} particles"
+        f"suggested: {run.suggested_n_particles} particles"
     )
 
 # %%
-# The maker of the radar states its errors; how the ship is steered is not known. The posterior law
-# of that standard deviation, beside the true value. Parameters that have no prior stay as they are.
-# ``+-`` is the error of the sampler.
+# The maker of the radar states its errors, but it is not known how the ship is steered. This is the
+# posterior distribution of that standard deviation, next to the true value. Parameters without a
+# prior keep their values. ``+-`` is the error of the sampler.
 prior = {"acceleration": stats.halfnorm(scale=0.1)}
 posterior = randla.posterior(guided, y, prior, n_iterations=5000, rng=1)
 low, high = posterior.quantile([0.025, 0.975])[:, 0]
@@ -199,37 +199,48 @@ print(
 )
 
 # %%
-# Left: where the ship may be after ten minutes more. Each of the points has its own parameter, last
-# state and noise. The inset shows the minutes around a lost echo, with paths that were drawn given
-# all echoes. Middle: effective sample sizes, in the worst of eight runs. Below 5 the weights say
-# nothing of an error.
+# Where the ship may be after ten more minutes. Each of the points has its own parameter, last state
+# and noise.
 future = posterior.forecast(10, rng=0)
 ahead = future.states[:, :, -1].reshape(-1, 4)
 paths = posterior.paths.reshape(-1, len(y), 4)[::40]
 echoes = y[:, 0, None] * np.column_stack([np.cos(y[:, 1]), np.sin(y[:, 1])])
 
-fig, axes = plt.subplots(1, 3, figsize=(13, 4.2), width_ratios=[1.5, 1, 1], layout="constrained")
-inset = axes[0].inset_axes([0.05, 0.46, 0.4, 0.42])
-for ax, minutes in ((axes[0], slice(None)), (inset, slice(13, 18))):
-    if ax is inset:
-        ax.plot(paths[:, minutes, 0].T, paths[:, minutes, 1].T, color="C0", lw=0.5, alpha=0.3)
-    ax.plot(*states[minutes, :2].T, "k-", lw=1, label="the ship")
-    ax.plot(*echoes[minutes].T, "x", ms=5, color="C1", label="echoes")
-inset.set(xticks=[], yticks=[], title="an echo is lost")
-axes[0].indicate_inset_zoom(inset)
-axes[0].plot(*ahead[:, :2].T, ".", ms=2, color="C2", alpha=0.4, label="in ten minutes, drawn")
-axes[0].plot(0, 0, "k^", label="radar")
-axes[0].set(xlabel="east, km", ylabel="north, km", title="track", aspect="equal", ylim=(-1, 16))
-axes[0].legend(loc="lower right", fontsize="small")
-for name, run in runs.items():
-    axes[1].semilogy(run.ess, "o-", ms=3, label=name)
-axes[1].axhline(5, color="k", lw=0.8, ls="--")
-axes[1].set(xlabel="minute", title="effective sample size of 1000")
-axes[1].legend()
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(*ahead[:, :2].T, ".", ms=2, color="C0", alpha=0.3, label="in ten minutes, drawn")
+ax.plot(*states[:, :2].T, color="0.5", label="the ship")
+ax.plot(*echoes.T, "x", color="C5", label="echoes")
+ax.plot(0, 0, "^", ms=8, color="0.5", label="radar")
+ax.set(xlabel="east, km", ylabel="north, km", aspect="equal", ylim=(-1, 16))
+ax.legend(loc="lower right")
+plt.show()
+
+# %%
+# The minutes around the lost echo, with paths drawn given all echoes.
+minutes = slice(13, 18)
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(paths[:, minutes, 0].T, paths[:, minutes, 1].T, color="C0", lw=0.5, alpha=0.3)
+ax.plot(*states[minutes, :2].T, color="0.5", label="the ship")
+ax.plot(*echoes[minutes].T, "x", color="C5", label="echoes")
+ax.set(xlabel="east, km", ylabel="north, km")
+ax.legend()
+plt.show()
+
+# %%
+# Effective sample sizes, in the worst of eight runs. Below 5, the weights say nothing about the
+# error. Then the posterior distribution of the acceleration.
+fig, ax = plt.subplots(layout="constrained")
+for (name, run), color in zip(runs.items(), ("C3", "C0"), strict=True):
+    ax.semilogy(run.ess, "o-", color=color, label=name)
+ax.axhline(5, color="0.5", lw=1, ls="--")
+ax.set(xlabel="minute", title="effective sample size of 1000")
+ax.legend()
+
+fig, ax = plt.subplots(layout="constrained")
 grid = np.linspace(1e-3, 0.1, 200)
-axes[2].plot(grid, prior["acceleration"].pdf(grid), "k:", label="prior")
-posterior.plot(axes[2], name="acceleration")
-axes[2].axvline(bootstrap.theta[0], color="k", lw=0.8, label="true")
-axes[2].set(xlabel="acceleration, km per minute$^2$", title="posterior, four chains")
-axes[2].legend()
+ax.plot(grid, prior["acceleration"].pdf(grid), ":", color="0.5", label="prior")
+posterior.plot(ax, name="acceleration")
+ax.axvline(bootstrap.theta[0], color="0.5", lw=1, label="true")
+ax.set(xlabel="acceleration, km per minute$^2$", title="posterior, four chains")
+ax.legend()
 plt.show()

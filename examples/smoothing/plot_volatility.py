@@ -2,8 +2,8 @@
 Volatility of the oil price, learned and smoothed
 =================================================
 
-In a stochastic volatility model the log variance of daily returns is a hidden autoregression. Its
-parameters are learned by following the gradient that PaRIS particle Gibbs estimates; then the
+In a stochastic volatility model, the log variance of daily returns is a hidden autoregression. Its
+parameters are learned by following the gradient that PaRIS particle Gibbs estimates. Then the
 volatility is smoothed, with its uncertainty.
 """
 
@@ -23,8 +23,9 @@ window = (days >= np.datetime64("2007-07-01")) & (days < np.datetime64("2010-01-
 y, days = returns[window] - returns[window].mean(), days[window]
 
 # %%
-# Learning starts far from the optimum. Two years say little of the level ``beta`` to which so slow
-# a wander returns: it is not learned but set to the deviation of all returns since 1986.
+# Learning starts far from the optimum. Two years say little about the level ``beta`` to which such
+# a slow process returns. So ``beta`` is not learned but set to the standard deviation of all
+# returns since 1986.
 start = randla.StochasticVolatility(phi=0.9, sigma=0.3, beta=returns.std())
 learned = randla.maximum_likelihood(start, y, free=["phi", "sigma"], rng=0)
 for name, value, error in zip(
@@ -33,20 +34,22 @@ for name, value, error in zip(
     print(f"{name:6s} {value:7.3f} +- {error:.3f}")
 
 # %%
-# The trace of the learning, and the volatility in percent a day.
+# The volatility in percent a day, and the trace of the learning.
 smoothed = randla.ppg(
     learned.model, y, "state", n_particles=100, n_iterations=60, n_chains=4, rng=1
 )
 low, middle, high = (
     returns.std() * np.exp(smoothed.quantile(q)[:, 0] / 2) for q in (0.05, 0.5, 0.95)
 )
-fig, (left, ax) = plt.subplots(1, 2, figsize=(11, 4), width_ratios=[1, 2], layout="constrained")
-learned.plot(left)
-left.set_title("learning")
-ax.plot(days, np.abs(y), ".", color="0.7", ms=4, label="size of the return")
-ax.fill_between(days, low, high, color="C0", alpha=0.3, lw=0, label="90 % band")
-ax.plot(days, middle, color="C0", label="volatility, median")
-ax.set(ylabel="percent a day", title="Volatility of the oil price")
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(days, np.abs(y), ".", color="0.5", alpha=0.6, ms=4, label="size of the return")
+ax.fill_between(days, low, high, color="C0", alpha=0.3, lw=0)
+ax.plot(days, middle, color="C0", label="volatility, with 90 %")
+ax.set(ylabel="percent a day", title="volatility of the oil price")
 ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
 ax.legend()
+
+fig, ax = plt.subplots(layout="constrained")
+learned.plot(ax)
+ax.set_title("learning")
 plt.show()

@@ -2,9 +2,9 @@
 How much do principal components explain?
 =========================================
 
-A few iterations of a randomized method, and the explained variance comes out too small, by nobody
-knows how much. Brackets say it. First the handwritten digits, then a bag of words: a large sparse
-matrix whose spectrum has no gap, and which is centered without being made dense.
+After a few iterations of a randomized method, the explained variance is too small, by an unknown
+amount. Brackets bound this amount. The first matrix has handwritten digits. The second is a bag of
+words: a large sparse matrix whose spectrum has no gap, which is centered without being made dense.
 """
 
 # %%
@@ -24,26 +24,25 @@ print(f"{k} components explain {fit.explained_variance_ratio.sum():.4f} of the v
 print(f"widest bracket: {np.max(high - low):.1e}, error {fit.error:.6g}, {fit.method}")
 
 # %%
-# How far do the shares of a randomized method lie below the lower ends of these brackets? Without
-# iterations, as is the default elsewhere, by some per cent; and it does not tell.
+# How far are the shares from a randomized method below the lower ends of these brackets? Without
+# iterations, the default in other libraries, by a few percent, and the method does not report it.
 centered = images - images.mean(axis=0)
 total = np.sum(centered**2)
 number = np.arange(1, k + 1)
-fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-middle, half = 50 * (low + high), 50 * (high - low)
-axes[0].errorbar(number, middle, half, fmt=".", capsize=3)
-axes[0].set(xlabel="component", ylabel="explained variance in per cent, with its bracket")
-for n_iter in (0, 1, 4):
+fig, ax = plt.subplots(layout="constrained")
+for n_iter, color in ((0, "C3"), (1, "C1"), (4, "C5")):
     s = randomized_svd(centered, k, n_iter=n_iter, random_state=0)[1]
-    short = 1 - s**2 / total / low
-    axes[1].semilogy(number, np.maximum(short, 1e-15), "o-", ms=3, label=f"{n_iter} iterations")
-axes[1].semilogy(number, high / low - 1, "k--", label="width of the brackets")
-axes[1].set(xlabel="component", ylabel="missing share of the explained variance", ylim=(1e-14, 1))
-axes[1].legend(frameon=False, loc=(0.45, 0.2))
+    short = np.maximum(1 - s**2 / total / low, 1e-15)
+    ax.semilogy(number, short, "o-", color=color, label=f"{n_iter} iterations")
+ax.semilogy(number, high / low - 1, color="C0", label="width of the brackets")
+ax.set(xlabel="component", ylabel="missing share of variance", ylim=(1e-18, 1))
+ax.set_xticks(range(2, k + 1, 3))
+ax.legend(loc="lower right", ncols=2)
 plt.show()
 
 # %%
-# A corpus: documents are mixtures of topics, word frequencies fall off as in natural language.
+# A corpus: documents are mixtures of topics, with word frequencies that decay as in natural
+# language.
 rng = np.random.default_rng(0)
 n_documents, n_words, n_topics, length = 4000, 3000, 60, 80
 frequency = 1.0 / np.arange(1, n_words + 1)
@@ -56,20 +55,20 @@ counts = sparse.coo_array((np.ones(len(rows)), (rows, words)), (n_documents, n_w
 print(f"{counts.shape} with {counts.nnz} entries")
 
 # %%
-# A few reads, and the free bracket; many reads, and the quadratic one.
+# A few reads with the free bracket, then many reads with the quadratic one.
 fits = {
     "6 reads": randla.svd(counts, 40, center=True, max_passes=6, certify="frobenius", rng=0),
     "to tolerance": randla.svd(counts, 40, center=True, rng=0),
 }
-fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
-for ax, (name, fit) in zip(axes, fits.items(), strict=True):
+for name, fit in fits.items():
+    fig, ax = plt.subplots(layout="constrained")
     fit.plot(ax)
     width = np.max(fit.s_upper / fit.s_lower - 1)
-    ax.set_title(f"{name} ({fit.n_passes} in all): brackets within {width:.1e}")
+    ax.set_title(f"{name}: brackets within {width:.1e}")
 plt.show()
 
 # %%
-# What iterations alone would have said, against what is proved.
+# What the iterations alone would report, compared with what is proved.
 for name, fit in fits.items():
     low, high = fit.explained_variance_ratio_bounds
     print(f"{name}: {fit.explained_variance_ratio.sum():.4f} explained by 40 components,"

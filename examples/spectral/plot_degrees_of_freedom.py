@@ -3,15 +3,15 @@ Effective degrees of freedom, with their error
 ==============================================
 
 A smoother turns observations into a fit, :math:`\\hat y = S y`. Its trace is the number of
-parameters that it spends: the *effective degrees of freedom*, which information criteria and
-generalized cross validation ask for. On a grid of 40,000 pixels S is an inverse that nobody forms.
-But one can multiply with it; and from some products :func:`randla.trace` tells the trace, with an
-interval.
+parameters that it uses, the *effective degrees of freedom*, which information criteria and
+generalized cross-validation need. On a grid of 40,000 pixels, S is an inverse that is never formed.
+But you can multiply by it, and from a few products :func:`randla.trace` estimates the trace, with
+an interval.
 """
 
 # %%
-# The smoother penalizes second differences: :math:`S = (I + \lambda L^2)^{-1}` with the Laplacian
-# L of the grid. Its eigenvalues are known here, so that the answer can be checked.
+# The smoother penalizes second differences: :math:`S = (I + \lambda L^2)^{-1}`, with the Laplacian
+# L of the grid. Its eigenvalues are known here, so the answer can be checked.
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.fft import dctn, idctn
@@ -40,7 +40,7 @@ def smoother(penalty):
 
 # %%
 # Eighty products for each penalty. The matrix is symmetric and positive definite, which halves the
-# price. Strong penalties leave few degrees of freedom and eigenvalues that decay, and there the
+# cost. Strong penalties leave few degrees of freedom and eigenvalues that decay, and there the
 # interval is narrow.
 penalties = np.geomspace(1e0, 1e8, 9)
 results, exact = [], []
@@ -54,22 +54,25 @@ for penalty, result, df in zip(penalties, results, exact, strict=True):
     print(f"{penalty:8.0e}: {df:9.2f} is in [{low:9.2f}, {high:9.2f}]: {low <= df <= high}")
 
 # %%
-# For comparison the plain mean of as many forms :math:`x^T S x`, Hutchinson's estimator. Left: the
-# interval, relative to the exact trace. Right: errors as they are stated, and as they were made.
+# For comparison, the plain mean of as many forms :math:`x^T S x` (Hutchinson's estimator). First
+# the interval, relative to the exact trace; then the stated and the actual errors.
 plain = [randla.trace(smoother(p)[0], 80, method="hutchinson", rng=0) for p in penalties]
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-for runs, name in ((plain, "Hutchinson"), (results, "XNysTrace")):
+methods = (("Hutchinson", plain, "C2"), ("XNysTrace", results, "C0"))
+fig, ax = plt.subplots(layout="constrained")
+for name, runs, color in methods:
     low, high = np.array([r.confidence_interval() for r in runs]).T / exact
-    axes[0].fill_between(penalties, low, high, alpha=0.4, label=f"{name}, 95 %")
-axes[0].axhline(1.0, color="k", ls=":", lw=1)
-axes[0].set(xscale="log", xlabel=r"penalty $\lambda$", ylabel="interval / exact trace")
-axes[0].legend()
-for runs, name in ((plain, "Hutchinson"), (results, "XNysTrace")):
+    ax.fill_between(penalties, low, high, color=color, alpha=0.5, lw=0, label=f"{name}, 95 %")
+ax.axhline(1.0, color="0.5", ls=":", lw=1)
+ax.set(xscale="log", xlabel=r"penalty $\lambda$", ylabel="interval / exact trace")
+ax.legend()
+
+fig, ax = plt.subplots(layout="constrained")
+for name, runs, color in methods:
     stated = np.array([r.standard_error / r.value for r in runs])
     made = np.abs([r.value for r in runs] / np.array(exact) - 1)
-    (line,) = axes[1].loglog(penalties, stated, "o-", ms=4, label=f"{name}, stated")
-    axes[1].loglog(penalties, made, "x", color=line.get_color(), label=f"{name}, made")
-axes[1].set(xlabel=r"penalty $\lambda$", ylabel="relative error")
-axes[1].legend()
+    ax.loglog(penalties, stated, "o-", color=color, label=f"{name}, stated")
+    ax.loglog(penalties, made, "x", color=color, label=f"{name}, actual")
+ax.set(xlabel=r"penalty $\lambda$", ylabel="relative error")
+ax.legend()
 plt.show()

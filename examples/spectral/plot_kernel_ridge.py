@@ -2,11 +2,11 @@
 Kernel ridge regression with clustered data
 ===========================================
 
-Nearly all of these points lie in one cloud, the others in forty small groups far from it. A kernel
-regression on all points would need a matrix of 20,000 x 20,000; on 150 *landmarks* it needs a few
-columns of it. Which? Drawn uniformly, as in scikit-learn's ``Nystroem``, they fall into the cloud.
-:func:`randla.pivoted_cholesky` draws each where the kernel is still approximated worst, and says
-exactly how much is missing.
+Nearly all of these points lie in one cloud, and the others in forty small groups far from it. A
+kernel regression on all points would need a matrix of 20,000 x 20,000. With 150 *landmarks* it
+needs only a few of its columns. Which ones? Landmarks drawn uniformly, as in scikit-learn's
+``Nystroem``, fall into the cloud. :func:`randla.pivoted_cholesky` draws each landmark where the
+kernel is approximated worst, and reports the remaining error exactly.
 """
 
 # %%
@@ -53,8 +53,8 @@ for name, model in models.items():
     print(f"{name}: mean error {cloud:.3f} in the cloud, {groups:.3f} in the groups")
 
 # %%
-# What is missing is no estimate: the trace of the kernel matrix less that of the approximation,
-# which bounds every entry of their difference.
+# The remaining error is exact, not an estimate: the trace of the kernel matrix minus that of the
+# approximation, which bounds every entry of their difference.
 pivoted = models["pivoted"][0]
 print(f"share of the trace that {k} pivots miss: {pivoted.relative_trace_error_:.1e}")
 
@@ -67,20 +67,21 @@ for size in sizes:
     missing["pivoted"].append(fit.trace_error / fit.trace)
 
 # %%
-# The last factor also gives the evidence for a noise of 0.1: its log-determinant is bracketed.
+# The last factor also brackets the log-determinant in the evidence for a noise of 0.1.
 lower, upper = fit.logdet(ridge=0.01)
 print(f"log det(K + 0.01 I) is between {lower:.3f} and {upper:.3f}")
 
-fig, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
-left.plot(*X[::5].T, ".", ms=1, color="0.8")
+first, second, third = (plt.subplots(layout="constrained")[1] for _ in range(3))
+first.plot(*X[::5].T, ".", ms=1, color="0.5", alpha=0.5)
 for name, color in (("uniform", "C1"), ("pivoted", "C0")):
-    left.plot(*models[name][0].components_.T, "o", ms=3, color=color, label=name)
-    middle.loglog(sizes, missing[name], "o-", color=color, label=name)
-    right.semilogy(np.sort(errors[name])[::20], np.linspace(1, 5e-4, 200), color=color, label=name)
-left.set(title=f"{k} landmarks", xlabel="x", ylabel="y", aspect="equal")
-middle.set(title="missing share of the trace", xlabel="landmarks")
-middle.set_xticks(sizes, sizes, minor=False)
-middle.minorticks_off()
-right.set(title="test points with a larger error", xlabel="error", ylabel="share")
-left.legend(frameon=False)
+    first.plot(*models[name][0].components_.T, "o", ms=4, color=color, label=name)
+    second.loglog(sizes, missing[name], "o-", color=color, label=name)
+    third.semilogy(np.sort(errors[name])[::20], np.linspace(1, 5e-4, 200), color=color, label=name)
+first.set(title=f"{k} landmarks", aspect="equal")
+second.set(title="missing share of the trace", xlabel="landmarks")
+second.set_xticks(sizes, sizes, minor=False)
+second.minorticks_off()
+third.set(title="test points with a larger error", xlabel="error", ylabel="share")
+for ax in (first, second, third):
+    ax.legend()
 plt.show()

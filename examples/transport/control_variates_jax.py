@@ -2,13 +2,13 @@
 Control variates in plain JAX
 =============================
 
-On a GPU nothing should leave it. The estimator of this library is a few lines of JAX there, for
+On a GPU, no data should leave the device. The estimator of this library is a few lines of JAX, for
 clouds of equal sizes: project, sort, and regress the costs on the three quadratic controls, whose
-exact means are functions of the clouds. Automatic differentiation takes the derivative of these
-means with it, so that the noise of the gradient falls as that of the value does.
+exact means are functions of the clouds. Automatic differentiation differentiates these means too,
+so the noise of the gradient falls as much as the noise of the value.
 
-The coefficients are held fixed under the derivative (``stop_gradient``): any numbers would leave
-the mean as it is. With fewer than 128 directions least squares has a bias that is worth the
+The coefficients are held fixed under the derivative (``stop_gradient``): the mean is the same for
+any coefficients. With fewer than 128 directions, least squares has a bias that is worth the
 cross-fitting of :func:`randla.sliced_wasserstein`. In PyTorch the lines are the same (``detach``).
 
 Needs JAX: ``pip install 'randla[jax]'``.
@@ -46,7 +46,7 @@ def sliced_wasserstein(X, Y, key, n_projections=128):
 
 
 # %%
-# The mean over many keys is what the library says, and their spread what the standard error says.
+# The mean over many keys agrees with the library, and their spread with the standard error.
 X, Y = (jnp.asarray(Z, jnp.float32) for Z in datasets.gaussian_clouds(500, 10, rng=0))
 keys = jax.random.split(jax.random.key(0), 200)
 powers, errors = jax.jit(jax.vmap(sliced_wasserstein, (None, None, 0)))(X, Y, keys)
@@ -78,3 +78,5 @@ def noise(function):
 ratio = noise(plain) / noise(lambda *z: sliced_wasserstein(*z)[0])
 print(f"variance of the gradient: {ratio:.1f} times smaller with the controls")
 assert ratio > 2.0
+
+# sphinx_gallery_thumbnail_path = "_drawn/controls.svg"

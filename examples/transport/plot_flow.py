@@ -3,40 +3,74 @@ A flow between shapes
 =====================
 
 A cloud of points moves down the gradient of the sliced Wasserstein distance to a target, here from
-a box to a torus. Each step projects on new directions, sorts, and moves the points.
+a disk to a ring with five arms. Each step projects the clouds onto new directions, sorts, and moves
+the points.
 """
 
 # %%
-# Some steps at a time, to look at the cloud in between.
-from itertools import pairwise
-
+# A callback follows the flow. It is called after each step with the number of the step, the points,
+# the squared distance before the step and its error. If it returns True, the flow stops: here when
+# the squared distance is a fiftieth of the first one.
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.animation import FuncAnimation
 
 import randla
-from randla import datasets
 
-torus, box = datasets.torus_and_box(1500, rng=0)
-counts = [0, 3, 10, 60]
-stages, traces = [box], []
-for before, after in pairwise(counts):
-    flow = randla.sliced_wasserstein_flow(stages[-1], torus, n_steps=after - before, rng=after)
-    stages.append(flow.points)
-    traces.append(flow.trace)
+rng = np.random.default_rng(0)
+n = 400
+angle, radius = 2 * np.pi * rng.random(n), np.sqrt(rng.random(n))
+disc = 0.6 * radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+angle = 2 * np.pi * rng.random(n)
+arm = 1 + 0.35 * np.cos(5 * angle) + 0.03 * rng.standard_normal(n)
+ring = arm[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+
+frames, powers = [disc], []
+
+
+def watch(step, points, power, error):
+    """Keep the points; stop where the distance is small."""
+    frames.append(points)
+    powers.append(power)
+    return power < powers[0] / 50**2
+
+
+flow = randla.sliced_wasserstein_flow(
+    disc, ring, n_steps=200, step=0.3, n_projections=64, callback=watch, rng=0
+)
+print(f"stopped after {len(flow.trace)} steps")
 
 # %%
-# Depth is shown by colour. Below, the distance to the target before each step: the first steps
-# bring the mass near, the later ones clear the hole.
-fig = plt.figure(figsize=(14, 5.6), layout="constrained")
-grid = fig.add_gridspec(2, 5, height_ratios=[1.6, 1])
-for k, (points, count) in enumerate(zip([*stages, torus], [*counts, None], strict=True)):
-    ax = fig.add_subplot(grid[0, k])
-    ax.scatter(points[:, 0], points[:, 1], c=points[:, 2], s=3, cmap="viridis")
-    ax.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[])
-    ax.set_title("target" if count is None else f"{count} steps")
-ax = fig.add_subplot(grid[1, :])
-ax.semilogy(np.concatenate(traces))
-for count in counts[1:-1]:
-    ax.axvline(count, color="0.7", lw=1)
-ax.set(xlabel="step", ylabel="$SW_2$ to the target", xlim=(0, counts[-1] - 1))
+# The colors show where each point started.
+fig, ax = plt.subplots(figsize=(3.6, 3.6), layout="constrained")
+ax.scatter(*ring.T, s=2, color="0.5", alpha=0.4)
+dots = ax.scatter(*disc.T, s=8, c=np.arctan2(*disc.T[::-1]), cmap="hsv")
+ax.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[])
+shown = [*range(10), *range(10, 40, 5), *range(40, len(frames), 20), len(frames) - 1]
+
+
+def draw(k):
+    """Show one frame."""
+    dots.set_offsets(frames[k])
+    ax.set_title(f"step {k}")
+    return (dots,)
+
+
+animation = FuncAnimation(fig, draw, frames=shown, interval=250)
 plt.show()
+
+# %%
+# The flow after six steps.
+fig, ax = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
+ax.scatter(*ring.T, s=2, color="0.5", alpha=0.4)
+ax.scatter(*frames[6].T, s=8, c=np.arctan2(*disc.T[::-1]), cmap="hsv")
+ax.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[])
+plt.show()
+
+# %%
+# The distance to the target before each step, with its interval.
+fig, ax = plt.subplots(layout="constrained")
+flow.plot(ax)
+plt.show()
+
+# sphinx_gallery_thumbnail_number = 2

@@ -1,15 +1,16 @@
 """
-How far are these points, and how far are these laws?
-=====================================================
+How far apart are these points, and how far apart are their distributions?
+==========================================================================
 
-Two clouds may be all that there is, or samples of two laws that one wants to know about. These are
-two questions. The distance of the *points* is larger than that of the laws, the more so the fewer
-points there are: even two samples of one law are apart. ``population=True`` answers the second
-question, and ``sliced_wasserstein_test`` asks whether there is any difference at all.
+Two clouds may be all that you have, or they may be samples from two distributions that you want to
+know about. These are two questions. The distance between the *points* is larger than the distance
+between the distributions, the more so the fewer points there are: even two samples from one
+distribution have a positive distance. ``population=True`` answers the second question, and
+``sliced_wasserstein_test`` tests whether there is any difference at all.
 """
 
 # %%
-# Samples of two normal laws in ten dimensions, one of them a little wider and moved.
+# Samples from two normal distributions in ten dimensions, one of them slightly wider and shifted.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -28,29 +29,30 @@ sizes = [50, 100, 200, 400, 800, 1600, 3200]
 results = [randla.sliced_wasserstein(*samples(n), population=True, rng=0) for n in sizes]
 
 # %%
-# The interval of the points is that of the random directions, and hardly to be seen: the distance
-# of these very points is known to three digits, and says little about the laws. That of the laws
-# is wide, and holds the truth.
+# The interval for the points is due to the random directions, and too narrow to see. The distance
+# between these points is known to three digits, and says little about the distributions. The
+# interval for the distributions is wide, and contains the true value.
 of_points = np.array([result.confidence_interval() for result in results])
 of_laws = np.array([result.population_interval() for result in results])
-fig, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-ax.fill_between(sizes, *of_laws.T, alpha=0.3, label="the laws: 95 % interval")
-ax.fill_between(sizes, *of_points.T, color="C1", alpha=0.5)
-ax.plot(sizes, [result.value for result in results], "C1o-", ms=4, label="the points")
-ax.axhline(truth, color="black", lw=1.0, ls="--", label="the truth of the laws")
+fig, ax = plt.subplots(layout="constrained")
+ax.fill_between(sizes, *of_laws.T, color="C0", alpha=0.3, lw=0, label="the laws: 95 % interval")
+ax.fill_between(sizes, *of_points.T, color="C5", alpha=0.5, lw=0)
+ax.plot(sizes, [result.value for result in results], "o-", color="C5", label="the points")
+ax.axhline(truth, color="0.5", lw=1, ls="--", label="the truth of the laws")
 ax.set(xscale="log", ylim=(0.0, None), xlabel="points of each sample", ylabel="$SW_2$")
 ax.set_title("how far?")
 ax.legend()
 
 # %%
-# With 100 points the interval of the laws begins at zero, and the result says so; with 200 it does
-# not. Whether there is any difference at all is a simpler question: the test puts the statistic of
-# the samples among those of random splits of all points into two. Its level is exact.
+# With 100 points the interval for the distributions begins at zero, and the result reports this;
+# with 200 it does not. Whether there is any difference at all is a simpler question. The test
+# compares the statistic of the samples with random splits of all points into two. Its level is
+# exact.
 few = results[sizes.index(100)]
 print("near equal:", few.near_equal, " bias of the power:", f"{few.bias:.3f}")
 test = randla.sliced_wasserstein_test(*samples(200), rng=0)
 print(f"p-value {test.p_value:.3f} +- {test.p_value_error:.3f}")
-fig, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+fig, ax = plt.subplots(layout="constrained")
 test.plot(ax)
 ax.set_title("any difference? 200 points of each")
 plt.show()

@@ -4,8 +4,8 @@ Train a sampler with JAX
 
 A small network turns normal noise into points of two moons. Its loss is the sliced Wasserstein
 distance between a batch of its output and a batch of the data, with new directions in every step:
-:func:`randla.jax.sliced_wasserstein` under ``jax.jit`` and ``jax.value_and_grad``. The standard
-error that comes with the loss says when its changes are those of the directions alone.
+:func:`randla.jax.sliced_wasserstein` under ``jax.jit`` and ``jax.value_and_grad``. The loss comes
+with a standard error, which shows when its changes are due to the directions alone.
 
 Needs JAX: ``pip install 'randla[jax]'``.
 """
@@ -73,9 +73,11 @@ for t in range(600):
         print(f"step {t:3d}: SW_2^2 = {value:.4f} +- {error:.4f}")
 
 # %%
-# A large sample, held against new data.
+# A large sample, compared with new data.
 k1, k2 = jax.random.split(jax.random.key(1))
 sample = network(state[0], jax.random.normal(k1, (4000, 2)))
 result = randla.sliced_wasserstein(sample, moons(k2, 4000), rng=0)
 print(f"after training, 4000 points: SW_2 = {result.value:.3f} +- {result.standard_error:.0e}")
 assert result.value < 0.2
+
+# sphinx_gallery_thumbnail_path = "_drawn/moons.svg"

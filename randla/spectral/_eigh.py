@@ -180,7 +180,7 @@ class _Symmetric(SquareMatrix):
     """
 
     def __init__(self, A: Any) -> None:
-        A = A if is_operator(A) else as_readable(A)
+        A = as_readable(A)
         super().__init__(A)
         self.squared_norm: float | None = None
         self.rows: Any = None  # of numbers i..j, scaled, where they are in memory

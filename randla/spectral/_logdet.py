@@ -143,8 +143,8 @@ def logdet(
     n_products : int, optional
         Maximum number of products of `A` with a vector, at least 4. By default 16 random vectors,
         with as many products each (at most 100) as make the bracket of the quadrature narrow; an
-        array is factorized up to 2000 rows, and if these are more than n/500, which costs more.
-        From n products on the result is exact.
+        array is factorized up to 2000 rows, or if the first vectors need more than n/500 steps
+        each; a given preconditioner is then not used. From n products on the result is exact.
     preconditioner : {"auto", None, result of `pivoted_cholesky`}
         :math:`P = F F^T + r I` with r slightly above `lower`, whose determinant is known, so that
         only that of :math:`P^{-1/2} A P^{-1/2}` is estimated. "auto": for an array, F is a pivoted
@@ -183,7 +183,7 @@ def logdet(
 
     The bracket holds for every z; the interval adds Student's t with m - 1 degrees of freedom, and
     a correction for skewness. It covered in 93 percent or more at nominal 95 in all settings of the
-    page "What is tested". Coverage is lower if few vectors meet one eigenvalue far above a flat
+    page "Every interval". Coverage is lower if few vectors meet one eigenvalue far above a flat
     rest, as most of them hardly see it: by 6 points with 4 vectors, by 3 with the default 16, and
     not with 40. Rounding limits both: above a condition number of about 1e13 digits of the
     determinant are lost.
@@ -210,6 +210,13 @@ def logdet(
     >>> bool(abs(randla.logdet(A).value - np.linalg.slogdet(A)[1]) < 1e-9)
     True
     """
+    with showing_progress("logdet", as_flag(progress, "progress")):
+        return _logdet(A, lower, n_products, preconditioner, rng)
+
+
+def _logdet(
+    A: Any, lower: float | None, n_products: int | None, preconditioner: Any, rng: Any
+) -> LogdetResult:
     matrix, kind = _read(A)
     n = matrix.shape[0]
     if lower is not None:
@@ -218,7 +225,6 @@ def logdet(
         n_products = as_count(n_products, "n_products", minimum=4)
     key_of_pivots, key_of_signs = draw_keys(rng, 2)
     _check_preconditioner(preconditioner, n)
-    progress = as_flag(progress, "progress")
     small = n <= (n_products or _SMALL[kind])
     if kind != "operator" and (small or lower is None):
         return _from_entries(matrix, lower)
@@ -230,12 +236,11 @@ def logdet(
             "lower must be given for an operator, a positive number below its least eigenvalue, or "
             f"n_products of at least n = {n}, got lower=None, n_products={n_products}"
         )
-    with showing_progress("logdet", progress):
-        P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
-        M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
-        is_cheap = kind == "array" and not n_products  # to factorize, compared with many steps
-        patience = n // _ROWS_OF_A_STEP if is_cheap else MAX_STEPS
-        bounds = bracket_probes(M, key_of_signs, n_products, patience)
+    P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
+    M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
+    is_cheap = kind == "array" and not n_products  # to factorize, compared with many steps
+    patience = n // _ROWS_OF_A_STEP if is_cheap else MAX_STEPS
+    bounds = bracket_probes(M, key_of_signs, n_products, patience)
     if bounds is None:
         return _from_entries(matrix, lower, square.n_products)
     return _by_lanczos(M, square, *bounds)
@@ -243,10 +248,8 @@ def logdet(
 
 def _read(A: Any) -> tuple[Any, str]:
     """A, and what it is: an "array" or "sparse", of float64, or an "operator"."""
-    if is_operator(A):
-        return A, "operator"
     A = as_readable(A)
-    if not are_in_memory(A):
+    if is_operator(A) or not are_in_memory(A):
         return A, "operator"  # Dask: by its products
     if A.dtype == np.float32:  # for the digits of the products
         A = A.astype(np.float64)

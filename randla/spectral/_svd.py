@@ -34,7 +34,6 @@ from randla.spectral._krylov.subspace import (
     Goal,
     Subspace,
     find_subspace,
-    offset_of,
     probed_tail,
 )
 from randla.spectral._matrix import open_matrix
@@ -88,8 +87,8 @@ def svd(
     max_passes : int, optional
         Maximum number of passes over A in the iteration (12 for Dask arrays, else 400).
     rng : {None, int, SeedSequence, Generator}, optional
-        For the start of the iteration. The same seed gives the same numbers, up to rounding for any
-        number of threads and any chunks.
+        For the start of the iteration. The same seed gives the same numbers for any number of
+        threads, and up to rounding for any chunks of a Dask array.
     progress : bool, default False
         Show a progress bar for long passes (needs tqdm).
 
@@ -185,8 +184,6 @@ def decompose(
     goal = Goal(k or short, rtol, tol, certify == "quadratic", max_passes, generator)
     flipped = matrix.shape[0] < matrix.shape[1]
     tall: Any = matrix.transposed() if flipped else matrix
-    if flipped and center:
-        tall.offset = offset_of(matrix)
     return _result(matrix, tall, find_subspace(tall, goal, on_disk), goal, left or flipped)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from randla._random import draw_key
 from randla._results import RandlaWarning, warn_caller
+from randla._scaling import rounded_sum
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.spectral._matrix.square import (
@@ -164,7 +165,7 @@ def trace(
     rtol = None if rtol is None else as_number(rtol, "rtol", low=0.0, closed="right")
     n_products = None if n_products is None else as_count(n_products, "n_products")
     key = draw_key(rng)
-    A = A if is_operator(A) else as_readable(A)
+    A = as_readable(A)
     if name == "auto" and not is_operator(A):
         return _exact(read_diagonal(A), 0, psd)
     if name == "auto":
@@ -232,11 +233,10 @@ def _exact(diagonal: Array, n_products: int, psd: bool) -> TraceResult:
             "A must be positive semidefinite with psd=True, got the diagonal entry "
             f"{diagonal.min():.3g}: pass psd=False"
         )
-    try:
-        value = math.fsum(diagonal)
-    except OverflowError:  # of a partial sum
+    value = rounded_sum(diagonal)
+    if math.isinf(value):
         scale = math.ldexp(1.0, -len(diagonal).bit_length())
-        value = math.fsum(diagonal * scale) / scale
+        value = rounded_sum(diagonal * scale) / scale
     return TraceResult(_in_range(value), 0.0, math.inf, n_products, "exact", True)
 
 

@@ -293,13 +293,14 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
         ax : matplotlib Axes
         """
         ax = axes_or_new(ax)
-        drawn = [("projected costs", self.projected_costs)]
+        drawn = [("projected costs", self.projected_costs, "C2")]
         if self.control_variate is not None:
-            drawn.append((f"less the controls ({self.control_variate})", self.adjusted_costs))
-        for label, costs in drawn:
+            label = f"less the controls ({self.control_variate})"
+            drawn.append((label, self.adjusted_costs, "C0"))
+        for label, costs, color in drawn:
             is_constant = np.ptp(costs) <= 1e-9 * np.abs(costs).max()  # up to rounding
-            ax.hist(costs, bins=1 if is_constant else 30, alpha=0.6, label=label)
-        ax.axvline(self.power, color="black", lw=1.0, label="estimate")
+            ax.hist(costs, bins=1 if is_constant else 30, alpha=0.6, color=color, label=label)
+        ax.axvline(self.power, color="0.5", lw=1.5, label="estimate")
         ax.set(xlabel="$W_p^p$ on a direction", ylabel="directions")
         ax.legend()
         return ax

@@ -82,7 +82,7 @@ class SlicedWassersteinTestResult(Drawn, Result):
         is_constant = np.ptp(self.null) <= 1e-9 * np.abs(self.null).max()
         ax.hist(self.null, bins=1 if is_constant else 40, alpha=0.6, label="random splits")
         label = f"the samples (p = {self.p_value:.3g})"
-        ax.axvline(self.statistic, color="black", lw=1.0, label=label)
+        ax.axvline(self.statistic, color="0.5", lw=1.5, label=label)
         ax.set(xlabel="mean of $W_p^p$", ylabel="splits")
         ax.legend()
         return ax

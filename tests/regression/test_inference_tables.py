@@ -453,7 +453,7 @@ def test_the_picture_of_quantiles(pyplot, d):
         np.testing.assert_array_equal(ax.lines[0].get_ydata(), ours.estimate[j, [1, 2, 0]])
     given = pyplot.figure().subplots(1, d, squeeze=False)
     assert ours.plot(given) is given
-    with pytest.raises(ValueError, match=f"ax must be {d} axes"):
+    with pytest.raises(ValueError, match=f"ax must have {d} axes"):
         ours.plot(pyplot.figure().subplots(1, d + 1))
 
 

@@ -266,6 +266,12 @@ def test_pickling_keeps_the_answer():
     assert "coefficient=0.9" in repr(copy)
 
 
+def test_the_table_for_notebooks_shows_a_parameter_of_any_name():
+    table = StateSpaceModel(**{**models.WALK, "names": ["state", "b", "c"]})._repr_html_()
+    assert "scalar" in table
+    assert "0.9" in table
+
+
 def too_short(rng, theta):
     return 0.0
 

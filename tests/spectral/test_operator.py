@@ -58,7 +58,7 @@ def test_dask_array_as_a_square_matrix():
 )
 def test_what_is_no_square_matrix_is_refused(bad, error, text):
     with pytest.raises(error, match=text):
-        SquareMatrix(bad)
+        SquareMatrix(as_readable(bad))
 
 
 def test_products_are_checked():

@@ -1,4 +1,4 @@
-"""Bounds of spectral norms against LAPACK, on both subspace."""
+"""Bounds of spectral norms against LAPACK, on both routes."""
 
 import numpy as np
 import pytest
@@ -90,7 +90,7 @@ def test_dask_and_wide():
         assert norm.n_passes == 1
 
 
-def test_reach_is_the_root():
+def test_lanczos_bound_is_the_root():
     # One vector: f(t) = beta / t with b = n - 1 of n directions ruled out.
     theta, C = np.array([2.0]), np.array([[0.3]])
     quantile = np.sin(0.5 * np.pi * 0.01) ** 2  # of Beta(1/2, 1/2), the arcsine law
@@ -106,7 +106,7 @@ def test_reach_is_the_root():
     np.testing.assert_allclose(more, 2.0 + 0.4 / np.sqrt(quantile), rtol=2e-3)
 
 
-def test_reach_leaves_room_for_roundings():
+def test_lanczos_bound_leaves_room_for_roundings():
     """A product that is off by some units, in a direction that has nothing to do with v."""
     n, p, zero = 400, 1e-6, np.zeros((1, 1))
     delta = np.sqrt(beta(0.5, 0.5 * (n - 1)).ppf(p))

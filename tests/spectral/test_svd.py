@@ -12,6 +12,7 @@ from scipy.stats import chi2
 from randla import datasets, svd
 from randla.spectral._krylov import subspace
 from randla.spectral._krylov.subspace import N_PROBES
+from randla.spectral._matrix import open_matrix
 from tests.spectral import hostile
 
 ROUTES = ("lapack", "gram", "krylov")
@@ -163,6 +164,21 @@ def test_large_offsets(route, form, take):
     assert not hostile.faults(result, form(X), True)
 
 
+def test_a_wide_dask_array_with_a_large_mean():
+    da = pytest.importorskip("dask.array")
+    X = np.random.default_rng(0).integers(-512, 512, (12, 300)) / 64.0  # exact beside 1e12
+    true = np.linalg.svd(X - X.mean(axis=0), compute_uv=False)[:5]
+    D = da.from_array(X + 1e12, chunks=(5, 300))
+    result = svd(D, 5, center=True, rng=0)
+    assert ((result.s_lower <= true) & (true <= result.s_upper)).all()
+    np.testing.assert_allclose(result.s, true, rtol=1e-10)
+    wide = open_matrix(D, center=True)
+    tall = wide.transposed()
+    assert tall.offset == 0.0  # the mean is not known before the first read
+    tall.gram_times(np.ones((12, 1)))
+    assert tall.offset == wide.offset > 0.01
+
+
 def test_all_forms_by_their_own_routes():
     A = spectrum(1.0 / np.arange(1, 281), 320) + 0.01
     forms = [(np.asarray, "gram"), (sparse.csr_array, "krylov"), (aslinearoperator, "krylov")]
@@ -237,9 +253,10 @@ def test_dask_blocks_are_read_once_for_each_block_of_vectors(take):
     np.testing.assert_allclose(chunked[0].s, chunked[1].s, rtol=1e-12)
 
 
-@pytest.mark.parametrize("scale", [0.0, 1e-200, 1e200])
+# At 4e151 the sums of squares of two parts are in range, and their sum is not.
+@pytest.mark.parametrize("scale", [0.0, 1e-200, 4e151, 1e200])
 def test_scales_of_a_matrix_of_several_tiles(scale):
-    A = np.random.default_rng(0).standard_normal((3000, 30)) * scale
+    A = np.random.default_rng(0).standard_normal((5000, 30)) * scale
     exact = np.linalg.svd(A, compute_uv=False)[:2]
     fit = svd(A, 2)
     np.testing.assert_allclose(fit.s, exact, rtol=1e-12)

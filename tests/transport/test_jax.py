@@ -70,7 +70,7 @@ def test_bad_input_is_named():
         ({"directions": "best"}, ValueError, "directions must be one of"),
         ({"Y": Y[:, :2]}, ValueError, "Y must have points of dimension 3"),
         ({"X": X[0]}, ValueError, r"X must be a non-empty cloud \(n, d\), got shape \(3,\)"),
-        ({"b": X[:, 0]}, ValueError, r"b must be of shape \(\d+,\), got shape"),
+        ({"b": X[:, 0]}, ValueError, r"b must have shape \(\d+,\), got shape"),
         ({"seed": -1}, ValueError, "seed must be from 0"),
         ({"seed": 1.5}, TypeError, "seed must be an integer or a key"),
     ):

@@ -200,9 +200,8 @@ def _least_squares(data: TallData, rank: int) -> Array:
     X = X * scale
     order = np.argsort(-np.abs(X).max(axis=1))
     products, R, pivots = qr_multiply(X[order], b[order], pivoting=True)
-    size = np.abs(
-        R.diagonal()
-    )  # descending; a penalty may count in the rank, but is not a row here
+    # Descending; a penalty may count in the rank, but is not a row here.
+    size = np.abs(R.diagonal())
     rank = min(rank, int((size > EPS * size.max(initial=0.0)).sum()))
     kept = pivots[:rank]
     x[kept] = scale[kept] * solve_triangular(R[:rank, :rank], products[:rank])

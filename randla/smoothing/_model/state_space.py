@@ -264,10 +264,10 @@ class StateSpaceModel(Parametrized):
         return f"{type(self).__name__}({kind}{'; ' if shown else ''}{shown})"
 
     def _repr_html_(self) -> str:
-        state = "scalar" if self.dim is None else f"vector of {self.dim}"
+        state = "scalar state" if self.dim is None else f"state of {self.dim} numbers"
         parameters = dict(zip(self.names[:20], map(float, self.theta), strict=False))
         more = {"...": f"{len(self.names) - 20} more"} if len(self.names) > 20 else {}
-        return html_table(type(self).__name__, {"state": state, **parameters, **more})
+        return html_table(f"{type(self).__name__}, {state}", {**parameters, **more})
 
     # Parameters ----------------------------------------------------------------------------------
 

@@ -91,15 +91,6 @@ def choose_route(A: Any, goal: Goal, on_disk: bool) -> str:
     return "gram" if n <= side else "krylov"
 
 
-def offset_of(A: Any) -> float:
-    """Norm of what is subtracted from products, whose rounding errors are theirs."""
-    if A.mean is None:
-        return float(getattr(A, "offset", 0.0))  # of a transposed one
-    parts = getattr(A, "mean_in_parts", None)  # entries less the first part: rounded on their own
-    subtracted = A.mean if not A.is_read else 2.0**-53 * A.mean if parts is None else parts()[1]
-    return math.sqrt(max(A.shape)) * float(np.linalg.norm(subtracted))
-
-
 def _rank(tails: Array, total: float, goal: Goal) -> int | None:
     """Least rank whose tail (squared, after 1, 2, ... values) is small enough, if there is one."""
     assert goal.rtol is not None
@@ -125,7 +116,7 @@ def _direct(A: Any, goal: Goal, method: str) -> Subspace:
         squares[:k],
         method,
         total,
-        offset_of(A),
+        A.offset,
         tail=float(tails[k - 1]),
         converged=goal.rtol is None or rank is not None,
         factors=(U[:, :k], s[:k], Vt[:k].T) if method == "lapack" else None,
@@ -138,8 +129,7 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
     n, k = len(C), goal.k
     rank: int | None = None
     total = float(A.squared_norm) if A.is_read else float(np.trace(C))
-    offset = offset_of(A)
-    slack = rounding(A.shape) * (total + offset**2)
+    slack = rounding(A.shape) * (total + A.offset**2)
     # Idle threads of BLAS spin for about 25 ms, in the way of the next pass over A.
     with single_threaded_blas() if n <= _SMALL else nullcontext():
         mu, V = _eigenvectors(C, k if goal.rtol is None else n)
@@ -154,7 +144,7 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
     mu, V = mu[:k], V[:, :k]
     residuals = DenseMatrix(C, scale=1.0, is_measured=True).times(V) - V * mu
     return Subspace(
-        V, np.maximum(mu, 0.0), "gram", total, offset, residuals,
+        V, np.maximum(mu, 0.0), "gram", total, A.offset, residuals,
         converged=goal.rtol is None or rank is not None,
     )  # fmt: skip
 
@@ -233,13 +223,13 @@ def _have_settled(A: Any, space: BlockKrylov, goal: Goal, k: int) -> bool:
         return True
     residuals = np.linalg.norm(space.coupling[:, :k], axis=0)
     allowed = goal.tol * np.sqrt(mu[:k] * mu[k - 1])
-    rounded = rounding(A.shape) * (mu[0] + offset_of(A) ** 2)
+    rounded = rounding(A.shape) * (mu[0] + A.offset**2)
     return bool((residuals <= np.maximum(allowed, rounded)).all())
 
 
 def _tail(A: Any, space: BlockKrylov, mu: Array) -> float:
     """At least ``|A|_F^2`` less the sum of the exact values of the first Ritz vectors."""
-    slack = rounding(A.shape) * (A.squared_norm + offset_of(A) ** 2) + mu.size * space.deflated
+    slack = rounding(A.shape) * (A.squared_norm + A.offset**2) + mu.size * space.deflated
     return float(max(A.squared_norm - mu.sum(), 0.0) + slack)
 
 
@@ -249,7 +239,7 @@ def _total(A: Any, space: BlockKrylov, goal: Goal) -> tuple[float, float]:
     if not A.is_read:
         share = N_PROBES / float(chdtri(N_PROBES, 0.975))
         total = float(space.mu.sum()) + probed_tail(A, space.X, goal.rng) * share
-    return total, rounding(A.shape) * (total + offset_of(A) ** 2)
+    return total, rounding(A.shape) * (total + A.offset**2)
 
 
 def _bracketed(
@@ -287,7 +277,7 @@ def _bracketed(
     upper += space.deflated  # that much is missing in the coupling (Weyl)
     total = A.squared_norm if A.is_read else float(mu.sum()) if space.is_full else np.inf
     residuals = space.coupling[:, :k]
-    return Subspace(V[:, :k], upper, "krylov", total, offset_of(A), residuals, converged=converged)
+    return Subspace(V[:, :k], upper, "krylov", total, A.offset, residuals, converged=converged)
 
 
 def probed_tail(A: Any, V: Array, rng: np.random.Generator) -> float:

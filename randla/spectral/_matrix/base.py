@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -33,6 +34,9 @@ class SpectralMatrix(ABC):
         The power of two, 1 unless |A|_F is far from 1; known after the first product.
     mean : (n,) ndarray or None
         Of the columns, over `scale`, where they are centered; known after the first product.
+    offset : float
+        Norm of what is subtracted from products, whose rounding errors are theirs: of the means, or
+        of what of them does not go into the entries; known with `mean`.
     squared_norm : float
         |A|_F^2; known after the first product, but NaN for an operator.
     """
@@ -41,6 +45,7 @@ class SpectralMatrix(ABC):
     is_sparse = False
     scale = 1.0
     mean: Array | None = None
+    offset = 0.0
     squared_norm = np.nan
 
     def __init__(self, A: Any, center: bool) -> None:
@@ -84,6 +89,10 @@ class SpectralMatrix(ABC):
         """A', centered as A is."""
         return Transposed(self)
 
+    @np.errstate(over="ignore")  # a block of a larger matrix, whose scale comes later
+    def _offset_of(self, subtracted: Array) -> float:
+        return math.sqrt(max(self.shape)) * float(np.linalg.norm(subtracted))
+
 
 class Transposed(SpectralMatrix):
     """The transposed of a matrix whose rows cannot be read across."""
@@ -93,6 +102,7 @@ class Transposed(SpectralMatrix):
         self.shape, self.dtype = inner.shape[::-1], inner.dtype
 
     scale = property(lambda self: self.inner.scale)  # type: ignore[assignment]
+    offset = property(lambda self: self.inner.offset)  # type: ignore[assignment]
     squared_norm = property(lambda self: self.inner.squared_norm)  # type: ignore[assignment]
     n_passes = property(lambda self: self.inner.n_passes)  # type: ignore[assignment]
 

@@ -108,6 +108,7 @@ class DaskMatrix(SpectralMatrix):
         offs += pilots - self._pilot  # exact for means that are far larger than their differences
         off = self._rows @ offs / self.shape[0]
         self.mean, self._off = self._pilot + off, -roots * off
+        self.offset = self._offset_of(2.0**-53 * self.mean)  # entries less it: rounded
         D: Array = roots * (offs - off)
         self.squared_norm += float((D * D).sum())
         return D

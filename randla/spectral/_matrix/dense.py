@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from randla._parallel import part_bounds, run_parts
+from randla._scaling import rounded_sum
 from randla._tall.dense import suits_blas
 from randla._typing import Array
 from randla._validation import require_finite
@@ -144,7 +145,7 @@ class DenseMatrix(SpectralMatrix):
         self.measured()  # the mean and the scale
         means = self.mean_in_parts() if self.center else ()
         out = DenseMatrix(self.A.T, scale=self.scale, row_means=means)
-        out.n_passes = self.n_passes
+        out.n_passes, out.offset = self.n_passes, self.offset
         return out
 
     def mean_in_parts(self) -> tuple[Array, Array]:
@@ -183,16 +184,17 @@ class DenseMatrix(SpectralMatrix):
         total, moments = self._read(visit, shape, flops, **options)
         if self._is_measured:
             return total, self._off
-        squares = math.fsum(moments[:, -1])
+        squares = rounded_sum(moments[:, -1])
         if self._rescales and not is_safe(squares) and (top := self.largest()) > 0.0:
             self.scale = nearest_power_of_two(top)
             self._shift = None if self._shift is None else self._shift / self.scale
             total, moments = self._read(visit, shape, flops, **options)
-            squares = math.fsum(moments[:, -1])
+            squares = rounded_sum(moments[:, -1])
         self._is_measured = True
         if self.center and self.mean is None:
             self._off = off = moments[:, :-1].sum(axis=0) / self.shape[0]
             self.mean = off if self._shift is None else self._shift + off
+            self.offset = self._offset_of(off)
             squares = max(squares - self.shape[0] * float(off @ off), 0.0)
         self.squared_norm = squares
         return total, self._off
@@ -240,7 +242,7 @@ class DenseMatrix(SpectralMatrix):
                     sums[:-1] += tile.sum(axis=0)
             total = np.zeros(shape) if total is None else total
             squares = [float(np.trace(total))] if is_gram else squares
-            sums[-1] = sum(squares) if not np.isfinite(squares).all() else math.fsum(squares)
+            sums[-1] = rounded_sum(squares)
             return total, sums
 
         seconds = flops * self.A.size / _FLOPS

@@ -40,6 +40,7 @@ class OperatorMatrix(SpectralMatrix):
         if center:
             ones = np.full((self.shape[0], 1), 1.0 / self.shape[0])
             self.mean = self._scaled(adjoint_product(A, ones))[:, 0]
+            self.offset = self._offset_of(self.mean)
 
     def _require_adjoint(self) -> None:
         """Compare the two products: <A u, v> is <u, A'v>."""

@@ -82,6 +82,7 @@ class SparseMatrix(SpectralMatrix):
             own = self._column_means()
         self._u, self._v = np.ones(m), own if mean is None else mean - full
         self.mean, self._full = full + self._v, full
+        self.offset = self._offset_of(self._v)
 
     def _column_means(self) -> Array:
         sums = np.bincount(self.A.indices, weights=self.A.data, minlength=self.shape[1])

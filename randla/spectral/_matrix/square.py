@@ -20,8 +20,10 @@ from randla.spectral._matrix.operator import OperatorMatrix
 
 
 def as_readable(A: Any) -> Any:
-    """A square array, CSR matrix or Dask array of whole rows."""
-    if are_in_memory(A):
+    """A square array, CSR matrix, Dask array of whole rows, or operator."""
+    if is_operator(A):
+        pass
+    elif are_in_memory(A):
         A = as_matrix(A, sparse=True)
     else:
         from randla._tall import dask_arrays
@@ -51,7 +53,7 @@ def require_square(shape: tuple[int, ...]) -> None:
 
 
 class SquareMatrix:
-    """A square matrix and its products.
+    """A square matrix, as `as_readable` returned it, and its products.
 
     Attributes
     ----------
@@ -64,8 +66,6 @@ class SquareMatrix:
     """
 
     def __init__(self, A: Any) -> None:
-        A = A if is_operator(A) else as_readable(A)
-        require_square(A.shape)
         self._matrix = open_matrix(A, has_adjoint=False)
         self.n, self.n_products = A.shape[0], 0
         single = self._matrix.dtype == np.float32

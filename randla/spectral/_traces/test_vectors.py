@@ -15,8 +15,8 @@ from randla._tall.operator import BLOCK_COLUMNS
 from randla._typing import Array
 from randla.spectral._matrix.square import SquareMatrix
 
-#: Entries of a part of the work, and the seconds that one takes.
-_PART, _SECONDS = 1 << 20, 5e-9
+#: Entries of a part of the work, some milliseconds.
+_PART = 1 << 20
 
 
 def sphere_vectors(key: np.uint64, first: int, last: int, n: int) -> Array:
@@ -47,14 +47,16 @@ def products_by_blocks(
 
 def _columns(draw: Callable[[int, int], Array], first: int, last: int, n: int) -> Array:
     """The vectors as columns, which lie one after the other in memory."""
-    out = np.empty((last - first, n))
-    n_parts = min(max(out.size // _PART, 1), last - first) if out.size else 0
-
-    bounds = part_bounds(last - first, n_parts) if n_parts else []
+    count = last - first
+    n_parts = min(count * n // _PART, count)
+    if n_parts < 2:  # `draw` may use the threads itself
+        return draw(first, last).T if count else np.empty((n, 0))
+    out = np.empty((count, n))
+    bounds = part_bounds(count, n_parts)
 
     def fill(part: int) -> None:
         i, j = bounds[part]
         out[i:j] = draw(first + i, first + j)
 
-    run_parts(fill, n_parts, seconds=_SECONDS * out.size)
+    run_parts(fill, n_parts)
     return out.T

@@ -1,9 +1,10 @@
 """
-Colours of another picture
-==========================
+Colors of another picture
+=========================
 
-The pixels of a picture are a cloud of points in the cube of colours. To give a picture the colours
-of another, move its cloud onto the other's. Two ways, and what each does at the walls of the cube.
+The pixels of a picture are a cloud of points in the cube of colors. To give a picture the colors of
+another picture, move its cloud onto the other cloud. There are two ways to do this, which differ at
+the walls of the cube.
 """
 
 # %%
@@ -42,9 +43,10 @@ noon = picture(
 source, target = noon.reshape(-1, 3), evening.reshape(-1, 3)
 
 # %%
-# **A flow** takes steps down the gradient of the distance. They know of projections, not of the
-# cube: some points leave it on the way. As several calls take the steps of one, we can put them
-# back after each. ``first_step`` is the number of the step, so that each has new directions.
+# **A flow** takes steps down the gradient of the distance. The steps do not know about the cube,
+# and some points leave it on the way. Several calls can take the steps of one, so the points can be
+# put back after each step. ``first_step`` is the number of the step, which gives each new
+# directions.
 free = randla.sliced_wasserstein_flow(source, target, n_steps=20, rng=0).points
 kept = source
 for step in range(20):
@@ -54,26 +56,33 @@ for step in range(20):
     kept = np.clip(flow.points, 0.0, 1.0)
 
 # %%
-# **The expected plan** sends each pixel to the mean of its matches, which lies between colours of
-# the other picture: never out of range. Means are less vivid than what they are means of.
+# **The expected plan** sends each pixel to the mean of its matches, which lies between colors of
+# the other picture and is never out of range. The means are less vivid than the colors themselves.
 plan = randla.expected_sliced_plan(source, target, rng=0)
-print(f"largest standard error of a colour: {plan.standard_error.max():.4f}")
+print(f"largest standard error of a color: {plan.standard_error.max():.4f}")
 
 # %%
-# The distance that is left to the colours of the evening is what each way gives up.
+# The noon picture in the colors of the evening, by the flow that is kept in range.
+fig, ax = plt.subplots(layout="constrained")
+ax.imshow(kept.reshape(noon.shape))
+ax.set_axis_off()
+plt.show()
+
+# %%
+# The remaining distance to the colors of the evening measures what each way gives up.
 results = {"noon": source, "flow": free, "flow, kept in range": kept, "plan": plan.barycentric}
-fig, axes = plt.subplots(1, 5, figsize=(14, 2.7), layout="constrained")
-axes[0].imshow(evening)
-axes[0].set_title("the colours of the evening,")
-for ax, (title, colours) in zip(axes[1:], results.items(), strict=True):
-    left = randla.sliced_wasserstein(colours, target, rng=0)
-    outside = np.mean((colours < 0) | (colours > 1))
-    ax.imshow(np.clip(colours, 0, 1).reshape(noon.shape))
-    ax.set_title("given to the noon" if title == "noon" else title)
-    ax.set_xlabel(f"distance {left.value:.3f}\nout of range {100 * outside:.1f} %")
-    print(f"{title:20} distance {left.value:.4f}, {100 * outside:.2f} % of numbers out of range")
-for ax in axes:
+fig, axes = plt.subplots(3, 2, figsize=(5.2, 6.2), layout="constrained")
+for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
+axes[0, 0].imshow(evening)
+axes[0, 0].set_title("evening")
+axes[2, 1].set_axis_off()
+for ax, (title, colors) in zip(axes.flat[1:], results.items(), strict=False):
+    left = randla.sliced_wasserstein(colors, target, rng=0)
+    outside = np.mean((colors < 0) | (colors > 1))
+    ax.imshow(np.clip(colors, 0, 1).reshape(noon.shape))
+    ax.set(title=title, xlabel=f"distance {left.value:.3f}")
+    print(f"{title:20} distance {left.value:.4f}, {100 * outside:.2f} % of numbers out of range")
 assert plan.barycentric.min() >= target.min() - 1e-12
 assert plan.barycentric.max() <= target.max() + 1e-12
 plt.show()
