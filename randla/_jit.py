@@ -86,6 +86,10 @@ class _RestOfCollector(event.Listener):
 
 event.register("numba:compile", _RestOfCollector())
 
+#: Private methods of Numba that `linked` replaces or calls. Without one, first calls take longer.
+_LINKING = "_optimize_final_module", "_finalize_final_module", "_get_module_for_linking"
+_CAN_LINK = all(hasattr(JITCodeLibrary, method) for method in _LINKING)
+
 
 class _LinkedCode(JITCodeLibrary):
     """The code of a function for its callers, without machine code of its own."""
@@ -120,7 +124,9 @@ class _LinkedCompiler(CompilerBase):
 def linked(function: FunctionType, **options: Any) -> Any:
     """``numba.njit`` for a function that only kernels call."""
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return numba.njit(pipeline_class=_LinkedCompiler, **options)(function)
+    if _CAN_LINK:
+        options["pipeline_class"] = _LinkedCompiler
+    return numba.njit(**options)(function)
 
 
 def _renamed(function: FunctionType) -> FunctionType:
