@@ -152,51 +152,54 @@ def _smoothing() -> Calls:
     import randla
 
     y = 0.3 * np.random.default_rng(0).standard_normal(30)
-    volatility = randla.StochasticVolatility(0.9, 0.3, 0.3)
-    line = randla.LinearGaussian(0.9, 0.3, 1.0, 1.0, 0.0, 1.0)
-    chain = randla.DiscreteHMM([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.3], [0.2, 0.8]])
-    chaos = randla.ChaoticRNN(np.eye(3))
     symbols = np.arange(30) % 3 // 2
+    # Made when they are called, as some models compile kernels of their own.
+    volatility = partial(randla.StochasticVolatility, 0.9, 0.3, 0.3)
+    line = partial(randla.LinearGaussian, 0.9, 0.3, 1.0, 1.0, 0.0, 1.0)
+    chain = partial(
+        randla.DiscreteHMM, [0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.3], [0.2, 0.8]]
+    )
+    chaos = partial(randla.ChaoticRNN, np.eye(3))
     few: dict[str, Any] = {"n_particles": 50, "rng": 0}
 
     def streamed() -> Any:
-        run = randla.start_filter(volatility, **few)
+        run = randla.start_filter(volatility(), **few)
         run.update(y[0])
         return run
 
     def learned(model: Any, y: Any, **options: Any) -> None:
-        randla.maximum_likelihood(model, y, rng=0, **options)
+        randla.maximum_likelihood(model(), y, rng=0, **options)
 
     def drawn(model: Any, *names: str, **options: Any) -> Any:
         from scipy.stats import halfnorm
 
         prior = {name: halfnorm() for name in names}
-        return randla.posterior(model, y, prior, n_iterations=16, n_chains=2, rng=0, **options)
+        return randla.posterior(model(), y, prior, n_iterations=16, n_chains=2, rng=0, **options)
 
     def forecast(model: Any, *names: str, **options: Any) -> list[Callable[[], Any]]:
         draws = partial(drawn, model, *names, **options)
         return [draws, lambda: draws().forecast(2, rng=0)]
 
     return {
-        "particle_filter": lambda: randla.particle_filter(volatility, y, **few),
-        "particle_filter LinearGaussian": lambda: randla.particle_filter(line, y, **few),
+        "particle_filter": lambda: randla.particle_filter(volatility(), y, **few),
+        "particle_filter LinearGaussian": lambda: randla.particle_filter(line(), y, **few),
         "start_filter": [streamed, lambda: streamed().forecast(2)],
-        "paris": lambda: randla.paris(volatility, y, "state", **few),
-        "ffbs": lambda: randla.ffbs(volatility, y, "state", **few),
-        "ppg": lambda: randla.ppg(volatility, y, "state", n_iterations=12, **few),
-        "ppg LinearGaussian": lambda: randla.ppg(line, y, "state", n_iterations=12, **few),
-        "particle_gibbs": lambda: randla.particle_gibbs(volatility, y, n_iterations=12, **few),
+        "paris": lambda: randla.paris(volatility(), y, "state", **few),
+        "ffbs": lambda: randla.ffbs(volatility(), y, "state", **few),
+        "ppg": lambda: randla.ppg(volatility(), y, "state", n_iterations=12, **few),
+        "ppg LinearGaussian": lambda: randla.ppg(line(), y, "state", n_iterations=12, **few),
+        "particle_gibbs": lambda: randla.particle_gibbs(volatility(), y, n_iterations=12, **few),
         "kalman_smoother": [
-            lambda: randla.kalman_smoother(line, y),
-            lambda: randla.kalman_smoother(line, y).expectation("state"),
+            lambda: randla.kalman_smoother(line(), y),
+            lambda: randla.kalman_smoother(line(), y).expectation("state"),
         ],
         "particle_filter ChaoticRNN": lambda: randla.particle_filter(
-            chaos, np.outer(y, np.ones(3)), **few
+            chaos(), np.outer(y, np.ones(3)), **few
         ),
-        "hmm_smoother": lambda: randla.hmm_smoother(chain, symbols),
+        "hmm_smoother": lambda: randla.hmm_smoother(chain(), symbols),
         "maximum_likelihood": lambda: learned(volatility, y),
         "maximum_likelihood exact": lambda: learned(line, y, method="exact"),
-        "structural": lambda: learned(randla.structural(level="level"), y, method="exact"),
+        "structural": lambda: learned(partial(randla.structural, level="level"), y, method="exact"),
         "posterior": forecast(volatility, "sigma", "beta"),
         "posterior pmmh": forecast(volatility, "sigma", "beta", method="pmmh"),
         "posterior exact": forecast(line, "transition_cov", "observation_cov"),
