@@ -302,7 +302,7 @@ def _asymmetry(A: Any) -> float:
 
 
 def _log_of_pivots(A: Array) -> float:
-    """Of a C-ordered array that is overwritten: log det A, by Cholesky."""
+    """The log-determinant by Cholesky; A is C-ordered and overwritten."""
     L, order = dpotrf(A.T, lower=True, overwrite_a=True, clean=False)
     if order:
         raise ValueError(
@@ -312,7 +312,7 @@ def _log_of_pivots(A: Array) -> float:
 
 
 def _log_of_sparse_pivots(A: Any, scale: float) -> float:
-    """The same by L D L': SuperLU without pivoting, whose U has the diagonal D."""
+    """The log-determinant by L D L': SuperLU without pivoting, whose U has the diagonal D."""
     from scipy.sparse.linalg import splu
 
     options = {"SymmetricMode": True}

@@ -323,7 +323,7 @@ def _by_series(K: Array, Y: Array, power: float, size: float) -> tuple[Array, Ar
 def _by_spectrum(
     K: Array, Y: Array, power: float, limit: float
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """The same for any K, without the directions of eigenvalues above `limit`.
+    """As `_by_series`, for any K, without the directions of eigenvalues above `limit`.
 
     Also K without them, these directions (m, p), and which K have an eigenvalue above 1/2.
     """

@@ -40,7 +40,7 @@ class ExactProblem(NamedTuple):
             return -math.inf
 
     def strict(self, theta: Array) -> float:
-        """The same, but with an error for impossible ones."""
+        """Exact log-likelihood; an error if the parameters or observations are impossible."""
         model = self.prior.model._at(read_only(theta))
         return sum(likelihood_of(model, rows) for rows in self.rows)
 
