@@ -213,7 +213,7 @@ class LpRegressionResult(LinearFit):
               difference. In simulations with 100 to 2000 rows, 95 % intervals covered in 92 to
               100 %; see the notes;
             * "nid": the same without shrinkage, as in R's quantreg [1]_; too short in the tails and
-              for skewed regressors, with coverage down to 43 %;
+              for skewed regressors, with coverage down to 59 %;
             * "iid": errors of one law, independent of A (Siddiqui);
             * "powell": a kernel with one width for all rows; far too short in the tails;
             * "rank": intervals by inverted rank tests [2]_, with the most accurate coverage in the
