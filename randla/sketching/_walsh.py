@@ -22,7 +22,7 @@ _TILE_ENTRIES, _MOST_ROWS = 1 << 15, 1 << 12
 
 
 def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
-    r"""Walsh-Hadamard transform of an axis whose length is a power of two.
+    r"""Walsh-Hadamard transform [1]_ of an axis whose length is a power of two.
 
     .. math:: Y = H_n X, \qquad H_1 = 1, \quad H_{2n} = H_2 \otimes H_n
 

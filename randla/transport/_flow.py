@@ -42,7 +42,7 @@ def sliced_wasserstein_flow(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Move a cloud toward another by descent on the sliced Wasserstein distance :math:`SW_2^2`.
+    r"""Move a cloud toward another by descent on the sliced Wasserstein distance [1]_ [2]_.
 
     .. math::
 
@@ -76,7 +76,7 @@ def sliced_wasserstein_flow(
         its own position: each call continues with the next step.
     callback : callable, optional
         ``callback(step, points, power, standard_error)`` after a step: its number, the points
-        (read-only), the squared distance before the step (see `trace`), and its error. If it
+        (read-only), the squared distance before the step (see ``trace``), and its error. If it
         returns True the descent ends.
     every : int, default 1
         Call back after each step whose number plus one is a multiple of `every`.
@@ -90,7 +90,7 @@ def sliced_wasserstein_flow(
     Returns
     -------
     SlicedWassersteinFlow
-        `points`, and the `trace` of the distance.
+        The ``points``, and the ``trace`` of the distance over the steps.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def sliced_wasserstein_flow(
 
     References
     ----------
-    .. [1] Pitie, Kokaram and Dahyot, "Automated color grading using color distribution
+    .. [1] Pitié, Kokaram and Dahyot, "Automated color grading using color distribution
        transfer", Comput. Vis. Image Underst. 107 (2007), 123-137.
     .. [2] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
        measures", J. Math. Imaging Vis. 51 (2015), 22-45.
@@ -151,7 +151,7 @@ def sliced_wasserstein_barycenter(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Cloud of points that minimizes the weighted sum of :math:`SW_2^2` to several clouds.
+    r"""Find a cloud that minimizes a weighted sum of :math:`SW_2^2` to several clouds [1]_.
 
     .. math::
 
@@ -194,7 +194,7 @@ def sliced_wasserstein_barycenter(
     Returns
     -------
     SlicedWassersteinFlow
-        `points`, and the `trace` of the root of the sum.
+        The ``points``, and the ``trace`` of the root of the sum over the steps.
 
     Raises
     ------

@@ -30,14 +30,15 @@ Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
 class SlicedWassersteinGradient(Drawn, DirectionsResult):
     """The sliced Wasserstein distance of two clouds and its gradient, with errors.
 
-    The errors are those of the random directions, given the clouds.
+    The result of `sliced_wasserstein_gradient`. The errors are those of the random directions,
+    given the clouds.
 
     Attributes
     ----------
     value : float
-        :math:`SW_p`.
+        The distance :math:`SW_p`.
     power : float
-        :math:`SW_p^p`.
+        Its power :math:`SW_p^p`.
     power_standard_error : float or None
         Standard error of `power`; None for directions given as an array.
     gradient : (n, d) ndarray
@@ -48,6 +49,7 @@ class SlicedWassersteinGradient(Drawn, DirectionsResult):
     degrees_of_freedom : float or None
         Degrees of freedom of all errors: number of independent blocks of directions, minus one.
     n_projections : int
+        Number of directions used: as requested, rounded up to whole blocks of the design.
     directions : str
         "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
     gradient_Y, standard_error_Y : (m, d) ndarray or None
@@ -108,7 +110,7 @@ def sliced_wasserstein_gradient(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinGradient:
-    r"""Sliced Wasserstein distance and its gradient with respect to the points and the weights.
+    r"""Compute a sliced Wasserstein distance and its gradient in the points and the weights [1]_.
 
     .. math::
 

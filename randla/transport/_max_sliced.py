@@ -26,7 +26,7 @@ _STEPS = 2.0 ** np.arange(-6.0, 3.0)  # lengths tried along the gradient, relati
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MaxSlicedWasserstein(Result):
-    """The largest projected distance that was found.
+    """The largest projected distance that was found: the result of `max_sliced_wasserstein`.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def max_sliced_wasserstein(
     rng: Any = None,
     progress: bool = False,
 ) -> MaxSlicedWasserstein:
-    r"""Largest Wasserstein distance of projections, from below.
+    r"""Find a lower bound of the largest Wasserstein distance of projections [1]_.
 
     .. math::
 

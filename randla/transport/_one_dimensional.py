@@ -29,7 +29,7 @@ def wasserstein_1d(
     p: float = 2,
     progress: bool = False,
 ) -> Any:
-    r"""Wasserstein distance of samples on the line, exact, for many pairs at once.
+    r"""Compute exact Wasserstein distances of samples on the line, for many pairs at once [1]_.
 
     .. math::
 
@@ -78,7 +78,7 @@ def wasserstein_1d(
 
     References
     ----------
-    .. [1] Santambrogio, "Optimal Transport for Applied Mathematicians", Birkhaeuser (2015),
+    .. [1] Santambrogio, "Optimal Transport for Applied Mathematicians", Birkhäuser (2015),
        chapter 2.
 
     Examples

@@ -11,7 +11,7 @@ from randla.smoothing._models.ready import HALF_LOG_2PI, ReadyModel, functions
 
 
 class StochasticVolatility(ReadyModel):
-    r"""Stochastic volatility: returns whose log variance is an autoregression.
+    r"""Stochastic volatility [1]_: returns whose log variance is an autoregression.
 
     .. math::
         x_0 \sim N\!\left(0, \frac{\sigma^2}{1 - \varphi^2}\right), \qquad
