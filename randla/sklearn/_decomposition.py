@@ -17,7 +17,7 @@ from randla.spectral._svd import decompose
 class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Principal components with a certified bracket of each singular value.
 
-    Like ``sklearn.decomposition.PCA``, with its attributes and signs. X is centered without forming
+    Like `sklearn.decomposition.PCA`, with its attributes and signs. X is centered without forming
     the result: sparse X stays sparse, and offsets of 1e8 cost no digits of the fit.
 
     Parameters

@@ -16,7 +16,7 @@ from randla.spectral._pivoted_cholesky import PivotedCholeskyResult, pivoted_cho
 class PivotedNystroem(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Features whose products approximate a kernel, with the exact error of the approximation.
 
-    Unlike in ``sklearn.kernel_approximation.Nystroem``, whose landmarks are drawn uniformly,
+    Unlike in `sklearn.kernel_approximation.Nystroem`, whose landmarks are drawn uniformly,
     landmarks are drawn where the kernel is approximated worst, so that small groups and outliers
     are not missed.
 

@@ -214,8 +214,8 @@ class _CertifiedRegressor(_LinearRegressor):
 class QuantileRegressor(_CertifiedRegressor):
     """Linear quantile regression with an optional l_1 penalty.
 
-    Minimizes the mean pinball loss plus ``alpha`` times the 1-norm of the coefficients, like
-    scikit-learn's estimator of the same name.
+    Minimizes the mean pinball loss plus `alpha` times the 1-norm of the coefficients, like
+    `sklearn.linear_model.QuantileRegressor`.
 
     Parameters
     ----------

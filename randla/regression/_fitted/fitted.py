@@ -35,7 +35,7 @@ class LinearFit(Result):
         ----------
         A_new : (m, d) array_like, sparse matrix, LinearOperator, Dask array, or table
             If A was a table, columns of a new table are matched by name; other columns are ignored.
-            After a formula of `randla.formula`: new data.
+            After a formula of ``randla.formula``: new data.
 
         Returns
         -------
@@ -50,7 +50,7 @@ class LinearFit(Result):
         Parameters
         ----------
         A : (n, d) array_like, sparse matrix, LinearOperator, Dask array, or table
-            As in the fit; after a formula of `randla.formula` its data, without `b`.
+            As in the fit; after a formula of ``randla.formula`` its data, without `b`.
         b : (n,) or (n, k) array_like
             As in the fit.
 

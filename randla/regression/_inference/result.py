@@ -21,7 +21,7 @@ from randla.regression._inference.wald import WaldTest, as_restrictions, in_unit
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inference(Result):
-    r"""Coefficients with standard errors, tests and intervals: the result of `inference`.
+    r"""Coefficients with errors, tests and intervals: the result of `LstsqResult.inference`.
 
     Two errors are reported separately. The statistical error is due to the data, as a sample from a
     population. The algorithmic error is due to the sketch, given the data; it is zero for an exact

@@ -347,7 +347,7 @@ class LstsqResult(LinearFit):
         ----------
         .. [1] MacKinnon and White, "Some heteroskedasticity-consistent covariance matrix estimators
            with improved finite sample properties", J. Econometrics 29 (1985), 305-325.
-        .. [2] Imbens and Kolesar, "Robust standard errors in small samples: some practical advice",
+        .. [2] Imbens and Kolesár, "Robust standard errors in small samples: some practical advice",
            Review of Economics and Statistics 98 (2016), 701-712.
 
         Examples

@@ -148,7 +148,7 @@ class LpRegressionResult(LinearFit):
         ----------
         A_new : (m, d) array_like, sparse matrix, Dask array, or table
             If A was a table, columns of a new table are matched by name; other columns are ignored.
-            After a formula of `randla.formula`: new data.
+            After a formula of ``randla.formula``: new data.
         rearrange : bool
             Sort the fitted quantiles of each row, so that none of a higher tau is below one of a
             lower. The result is never further from the true quantiles [1]_; the coefficients do not
