@@ -203,7 +203,7 @@ def logdet(
     ----------
     .. [1] Ubaru, Chen and Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature",
        SIAM J. Matrix Anal. Appl. 38 (2017), 1075-1099.
-    .. [2] Golub and Meurant, "Matrices, Moments and Quadrature with Applications", Princeton
+    .. [2] Golub and Meurant, "Matrices, moments and quadrature with applications", Princeton
        University Press (2010), chapter 6.
 
     Examples
@@ -312,7 +312,7 @@ def _asymmetry(A: Any) -> float:
 
 
 def _log_of_pivots(A: Array) -> float:
-    """Of a C-ordered array that is overwritten: log det A, by Cholesky."""
+    """The log-determinant by Cholesky; A is C-ordered and overwritten."""
     L, order = dpotrf(A.T, lower=True, overwrite_a=True, clean=False)
     if order:
         raise ValueError(
@@ -322,7 +322,7 @@ def _log_of_pivots(A: Array) -> float:
 
 
 def _log_of_sparse_pivots(A: Any, scale: float) -> float:
-    """The same by L D L': SuperLU without pivoting, whose U has the diagonal D."""
+    """The log-determinant by L D L': SuperLU without pivoting, whose U has the diagonal D."""
     from scipy.sparse.linalg import splu
 
     options = {"SymmetricMode": True}
