@@ -31,6 +31,7 @@ from randla._validation import are_in_memory, as_choice, as_count, as_flag
 from randla.spectral._krylov.block_krylov import BlockKrylov
 from randla.spectral._krylov.brackets import block_upper_bounds, rounding
 from randla.spectral._krylov.residual_norm import checkpoints, residual_bounds
+from randla.spectral._matrix.base import require_in_range
 from randla.spectral._matrix.dense import DenseMatrix
 from randla.spectral._matrix.square import (
     SquareMatrix,
@@ -385,6 +386,7 @@ def _result(
     first = np.abs(V).argmax(axis=0)
     V = V * np.where(V[first, np.arange(len(theta))] < 0.0, -1.0, 1.0)
     scale = matrix.scale
+    require_in_range(float(max(np.abs(theta).max(), error)) * scale, "norm")
     return EighResult(
         theta * scale, V, lower * scale, upper * scale, residuals * scale, error * scale, kind,
         matrix.n_products, converged,

@@ -12,6 +12,7 @@ from randla._validation import as_number, is_sparse
 from randla.spectral._krylov.brackets import rounding
 from randla.spectral._krylov.residual_norm import BLOCK, checkpoints, residual_norm
 from randla.spectral._matrix import open_matrix
+from randla.spectral._matrix.base import require_in_range
 
 #: Short sides up to which A'A is decomposed, and stored entries for each of its rows for that.
 _GRAM_SIDE, _SPARSE_GRAM_SIDE = 1000, 300
@@ -113,7 +114,8 @@ def spectral_norm(
     lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))
     if matrix.is_read:
         upper = min(upper, math.sqrt(matrix.squared_norm * (1.0 + error)))
-    return SpectralNormResult(lower * matrix.scale, upper * matrix.scale, p, matrix.n_passes)
+    upper = require_in_range(upper * matrix.scale, "norm")
+    return SpectralNormResult(lower * matrix.scale, upper, p, matrix.n_passes)
 
 
 def _is_narrow(low: float, high: float) -> bool:

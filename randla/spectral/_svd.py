@@ -37,6 +37,7 @@ from randla.spectral._krylov.subspace import (
     probed_tail,
 )
 from randla.spectral._matrix import open_matrix
+from randla.spectral._matrix.base import require_in_range
 from randla.spectral._svd_result import SvdResult
 
 #: Most reads of A in an iteration.
@@ -225,6 +226,7 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> 
     shares = [np.divide(x * x, d, out=np.zeros_like(s), where=d > 0.0)
               for x, d in ((s, error**2 + (s * s).sum() if kind == "estimate" else found.total),
                            (lower, high), (upper, low))]  # fmt: skip
+    require_in_range(float(max(s[0], error)) * scale, "norm")
     if flipped:
         U, V = V, U
     signs = np.sign(V[np.abs(V).argmax(axis=0), np.arange(s.size)])

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 from scipy.stats import chi2
 
-from randla import datasets, svd
+from randla import datasets, eigh, spectral_norm, svd
 from randla.spectral._krylov import subspace
 from randla.spectral._krylov.subspace import N_PROBES
 from randla.spectral._matrix import open_matrix
@@ -261,6 +261,12 @@ def test_scales_of_a_matrix_of_several_tiles(scale):
     fit = svd(A, 2)
     np.testing.assert_allclose(fit.s, exact, rtol=1e-12)
     assert np.all((fit.s_lower <= exact) & (exact <= fit.s_upper))
+
+
+@pytest.mark.parametrize("call", [lambda A: svd(A, 1), lambda A: eigh(A, 1), spectral_norm])
+def test_a_norm_beyond_the_range_is_refused(call):
+    with pytest.raises(ValueError, match=r"A must have a norm of at most 1\.8e308"):
+        call(np.full((4, 4), 1.7e308))
 
 
 def test_a_rank_for_rtol_is_the_smallest_and_its_values_have_converged(take):

@@ -127,6 +127,16 @@ def is_safe(squared_norm: float) -> bool:
     return _SAFE[0] < squared_norm < _SAFE[1]
 
 
+def require_in_range(value: float, what: str) -> float:
+    """`value`, of A as it was given, unless it left the range of doubles."""
+    if not math.isfinite(value):
+        raise ValueError(
+            f"A must have a {what} of at most 1.8e308 in magnitude, got a larger one: divide A by "
+            "a power of two"
+        )
+    return value
+
+
 def nearest_power_of_two(x: float) -> float:
     """The power of two nearest to x > 0; it and its reciprocal are exact."""
     return float(2.0 ** np.clip(np.rint(np.log2(x)), -MAX_EXPONENT, MAX_EXPONENT))
