@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from randla._parallel import showing_progress
 from randla._random import as_generator
 from randla._results import Result
-from randla._validation import as_number, is_sparse
+from randla._validation import as_flag, as_number, is_sparse
 from randla.spectral._krylov.brackets import rounding
 from randla.spectral._krylov.residual_norm import BLOCK, checkpoints, residual_norm
 from randla.spectral._matrix import open_matrix
@@ -41,7 +42,7 @@ class SpectralNormResult(Result):
 
 
 def spectral_norm(
-    A: Any, *, failure_probability: float = 1e-6, rng: Any = None
+    A: Any, *, failure_probability: float = 1e-6, rng: Any = None, progress: bool = False
 ) -> SpectralNormResult:
     r"""Bracket the spectral norm :math:`|A|_2`, the largest singular value.
 
@@ -61,6 +62,8 @@ def spectral_norm(
         Maximum probability that `upper` is below the norm; between 1e-30 and 1/2.
     rng : {None, int, SeedSequence, Generator}, optional
         Source of the random directions.
+    progress : bool, default False
+        Show a progress bar for long passes (needs tqdm).
 
     Returns
     -------
@@ -97,7 +100,12 @@ def spectral_norm(
     5.0
     """
     p = as_number(failure_probability, "failure_probability", low=1e-30, high=0.5)
-    generator, matrix = as_generator(rng), open_matrix(A)
+    with showing_progress("spectral_norm", as_flag(progress, "progress")):
+        return _spectral_norm(A, p, as_generator(rng))
+
+
+def _spectral_norm(A: Any, p: float, generator: np.random.Generator) -> SpectralNormResult:
+    matrix = open_matrix(A)
     if matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.transposed()
     n = matrix.shape[1]

@@ -269,6 +269,16 @@ def test_a_norm_beyond_the_range_is_refused(call):
         call(np.full((4, 4), 1.7e308))
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_dask_blocks_that_differ_by_their_means_alone(scale):
+    da = pytest.importorskip("dask.array")
+    A = np.repeat(np.random.default_rng(0).standard_normal((3, 6)), 4, axis=0) * scale
+    exact = np.linalg.svd(A - A.mean(axis=0), compute_uv=False)[:2]
+    fit = svd(da.from_array(A, chunks=(4, 6)), 2, center=True)
+    np.testing.assert_allclose(fit.s, exact, rtol=1e-12)
+    assert np.all((fit.s_lower <= exact) & (exact <= fit.s_upper))
+
+
 def test_a_rank_for_rtol_is_the_smallest_and_its_values_have_converged(take):
     take("krylov")
     A = np.random.default_rng(0).standard_normal((400, 300)) / np.arange(1, 301) ** 0.5
