@@ -100,14 +100,13 @@ class DaskMatrix(SpectralMatrix):
         results = [np.array(x) for x in dask_arrays.run(lazy)]  # of the same read
         return results if len(results) > 1 else (results[0], None)
 
-    @np.errstate(over="ignore", under="ignore")
     def _size(self, moments: Array) -> tuple[float, float]:
         """Squares, and the largest number, in the blocks and between their means."""
         squares, largest = float(moments[:, 0].sum()), float(moments[:, 1].max())
         if self.center:
             pilots, offs = np.split(moments[:, 2:], 2, axis=1)
             between = float(np.abs(pilots - pilots[0] + (offs - offs[0])).max())
-            squares, largest = max(squares, between**2), max(largest, between)
+            squares, largest = max(squares, between * between), max(largest, between)
         return squares, largest
 
     def _measure(self, moments: Array) -> Array | None:
