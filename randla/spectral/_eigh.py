@@ -178,12 +178,15 @@ class _Symmetric(SquareMatrix):
         Frobenius; None for an operator.
     asymmetry : float
         A bound of ``|A - A'|_2 / 2``.
+    rounding : float
+        Relative error allowed for products.
     """
 
     def __init__(self, A: Any) -> None:
         A = as_readable(A)
         super().__init__(A)
         self.squared_norm: float | None = None
+        self.rounding = rounding(self._matrix)
         self.rows: Any = None  # of numbers i..j, scaled, where they are in memory
         X = np.random.default_rng(0).standard_normal((self.n, _PROBES))
         Y = self.times(X)  # now the scale and the norm are known
@@ -260,7 +263,7 @@ def _by_lapack(matrix: _Symmetric, k: int, which: Which) -> EighResult:
 
 
 def _allowed(matrix: _Symmetric, size: float) -> float:
-    return rounding((matrix.n, matrix.n)) * size + matrix.asymmetry
+    return matrix.rounding * size + matrix.asymmetry
 
 
 def _order(theta: Array, which: Which) -> NDArray[np.intp]:
@@ -346,7 +349,7 @@ def _frobenius_rest(matrix: _Symmetric, theta: Array, C: Array) -> float:
     if matrix.squared_norm is None:
         return np.inf
     rest = matrix.squared_norm - float(theta @ theta) - 2.0 * float((C * C).sum())
-    slack = rounding((matrix.n, matrix.n)) * matrix.squared_norm
+    slack = matrix.rounding * matrix.squared_norm
     return float(np.sqrt(max(rest, 0.0) + slack))
 
 
@@ -370,7 +373,7 @@ def _error(
         E = matrix.times(F) - (V * theta) @ (V.T @ F)
         return float(np.linalg.norm(E)) / np.sqrt(_PROBES), "estimate"
     squares = matrix.squared_norm - float(theta @ theta)  # Pythagoras
-    if squares < 1e8 * rounding(V.shape) * matrix.squared_norm and matrix.rows is not None:
+    if squares < 1e8 * matrix.rounding * matrix.squared_norm and matrix.rows is not None:
         squares, step = 0.0, max((1 << 18) // matrix.n, 1)
         for i in range(0, matrix.n, step):  # by the differences themselves
             j = min(i + step, matrix.n)

@@ -118,7 +118,7 @@ def _spectral_norm(A: Any, p: float, generator: np.random.Generator) -> Spectral
         steps = checkpoints(3, max(min(_STEPS, _KEPT // (n * BLOCK)), 10))
         low, high, space = residual_norm(matrix, None, p, generator, steps, _is_narrow)
         p = 0.0 if space.is_full else p
-    error = rounding(matrix.shape)
+    error = rounding(matrix)
     lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))
     if matrix.is_read:
         upper = min(upper, math.sqrt(matrix.squared_norm * (1.0 + error)))

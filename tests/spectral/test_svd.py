@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from scipy.stats import chi2
 
 from randla import datasets, eigh, spectral_norm, svd
@@ -239,6 +239,24 @@ def test_operators():
     assert not hostile.faults(result, A, False)
     with pytest.raises(ValueError, match="certify must be 'auto'"):
         svd(aslinearoperator(A), 4, certify="frobenius")
+
+
+@pytest.mark.parametrize("route", ["gram", "krylov"])
+def test_operators_in_single_precision(route, take):
+    take(route)
+    A = spectrum(0.8 ** np.arange(12.0)).astype(np.float32)
+
+    def by(B):
+        return lambda x: B @ x.astype(np.float32)
+
+    operator = LinearOperator(
+        A.shape, matvec=by(A), rmatvec=by(A.T), matmat=by(A), rmatmat=by(A.T), dtype=A.dtype
+    )
+    exact = np.linalg.svd(A.astype(float), compute_uv=False)
+    fit, norm = svd(operator, 5, rng=0), spectral_norm(operator, rng=0)
+    assert ((fit.s_lower <= exact[:5]) & (exact[:5] <= fit.s_upper)).all()
+    assert norm.lower <= exact[0] <= norm.upper
+    np.testing.assert_allclose(fit.s, exact[:5], rtol=1e-6)
 
 
 def test_dask_blocks_are_read_once_for_each_block_of_vectors(take):
