@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla._random import exponential, gamma, poisson, uniform
 
 _LARGEST = 9007199254740992  # 2^53: beyond, not every count is a float
@@ -26,7 +26,7 @@ _STIRLING = np.array(
 )  # fmt: skip
 
 
-@inner_kernel
+@kernel
 def _stirling(k):
     if k < 10.0:
         return _STIRLING[np.int64(k)]
@@ -35,7 +35,7 @@ def _stirling(k):
     return (1.0 / 12.0 - s * (1.0 / 360.0 - s / 1260.0)) / j  # the rest is below 3e-11
 
 
-@inner_kernel
+@kernel
 def _inversion(state, n, p):
     """Binomial count for n p < 10, p <= 1/2: the first k with P(X <= k) > U."""
     odds, first = p / (1.0 - p), math.exp(n * math.log1p(-p))
@@ -49,7 +49,7 @@ def _inversion(state, n, p):
             return k
 
 
-@inner_kernel
+@kernel
 def _rejection(state, n, p):
     """Binomial count for n p >= 10, p <= 1/2, by BTRS."""
     mean, odds = n * p, p / (1.0 - p)
@@ -88,13 +88,13 @@ def _rejection(state, n, p):
             return k
 
 
-@inner_kernel
+@kernel
 def _binomial(state, n, p):
     """Binomial count as a float, of a whole float n and p <= 1/2."""
     return _inversion(state, n, p) if n * p < _INVERT_BELOW else _rejection(state, n, p)
 
 
-@inner_kernel
+@kernel
 def _is_count(n):
     """Whether n is a whole number from 0 to 2^53."""
     return 0.0 <= n <= 9007199254740992.0 and n == np.int64(n) and np.int64(n) <= _LARGEST
@@ -120,7 +120,7 @@ def negative_binomial(state, r, p):
     return poisson(state, gamma(state, r) * ((1.0 - p) / p))
 
 
-@inner_kernel
+@kernel
 def _log_gamma_draw(state, shape):
     """Logarithm of a gamma number, finite where the number itself would be zero."""
     if shape >= 1.0:
@@ -128,7 +128,7 @@ def _log_gamma_draw(state, shape):
     return math.log(gamma(state, shape + 1.0)) - exponential(state) / shape  # G U^(1/shape)
 
 
-@inner_kernel
+@kernel
 def _is_shape(a):
     return _LEAST_SHAPE <= a < math.inf
 
@@ -161,7 +161,7 @@ def dirichlet(state, alpha, out):
         out[k] /= total
 
 
-@inner_kernel
+@kernel
 def _minus(high, low, p):
     """Return high + low - p in two floats, by the rounding error of a sum (Knuth's two-sum)."""
     total = high - p

@@ -8,12 +8,12 @@ one. See `randla.regression._errors.independent_rows`.
 
 import numpy as np
 
-from randla._jit import fused_kernel, inner_fused_kernel, inner_summing_kernel, summing_kernel
+from randla._jit import fused_kernel, summing_kernel
 
 BLOCK = 248  # rows; lines of a power of two bytes would collide in the cache
 
 
-@inner_fused_kernel
+@fused_kernel
 def _turn(X, out):
     """Copy X' (d, n) to `out`: four rows at a time, which are stored as one."""
     n, d = X.shape
@@ -51,7 +51,7 @@ def _combine(weights, V, out):
             out[i] += w0 * v0[i]
 
 
-@inner_summing_kernel
+@summing_kernel
 def _add_weighted(V, w, r, out):
     """Add V diag(w) V' of the first r rows to `out` on and below the diagonal, two by two.
 
@@ -75,7 +75,7 @@ def _add_weighted(V, w, r, out):
             out[a + 1, e + 1] += s11
 
 
-@inner_summing_kernel
+@summing_kernel
 def _add_products(V, x, out):
     """Add V x to `out`."""
     for a in range(V.shape[0]):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla._random import seed_stream, uniform
 from randla.transport._kernels.cost import row_cost, sum_planned
 
@@ -30,7 +30,7 @@ def draw_labels(key, number, n, labels):
         left -= 1
 
 
-@inner_kernel
+@kernel
 def split_row(z, order, labels, u, v):
     """Sorted points of label 0 to `u` (n + 1,) and of label 1 to `v` (m + 1,), without a branch:
     each point is written to both, and one of the positions advances.

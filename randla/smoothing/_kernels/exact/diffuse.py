@@ -19,7 +19,7 @@ filter; there with sums of squares instead of the triangle).
 
 import math
 
-from randla._jit import inner_kernel, kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.exact.kalman import at
 from randla.smoothing._kernels.particles.unowned import unowned
 
@@ -103,7 +103,7 @@ def observe(n, seen, H, K, U, D, v, E):
             D[r, j] = total if abs(total) > _SMALLEST else 0.0
 
 
-@inner_kernel
+@kernel
 def absorb(n, e, E, X, row, largest):
     """Rotate the rows [E_a, e_a] into the triangle X, whose last entry gets the squares of rho."""
     q = largest.size

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inner_kernel, inner_summing_kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 
 _SMALL = 1e-9  # sine of a rotation whose cosine is one
 _NEGLIGIBLE = 1e-40  # sine of a rotation that is none
@@ -24,7 +24,7 @@ _ROUNDING = 1e-15  # change of a covariance, relative to its scale, that counts 
 DONE, UNDETERMINED = -1, -2
 
 
-@inner_summing_kernel
+@summing_kernel
 def times_sparse(rows, columns, values, X, out):
     """Write A X to out, where A[rows[e], columns[e]] = values[e]."""
     for i in range(out.shape[0]):
@@ -43,7 +43,7 @@ def dot(a, b):
     return total
 
 
-@inner_kernel
+@kernel
 def rotate_in(row, X, squares):
     """Rotate a row (q + 1,) into the triangle X; squares (q,) sums those of its columns."""
     for j in range(squares.size):
@@ -59,7 +59,7 @@ def rotate_in(row, X, squares):
                 X[i, j], row[j] = c * X[i, j] + s * row[j], c * row[j] - s * X[i, j]
 
 
-@inner_kernel
+@kernel
 def solve_triangle(X, W):
     """W = [R^-1, delta_hat; 0, 1], from the triangle X = [R, z; 0, rho]: delta_hat = -R^-1 z."""
     q = X.shape[0] - 1
@@ -75,7 +75,7 @@ def solve_triangle(X, W):
             W[i, c] = total
 
 
-@inner_kernel
+@kernel
 def is_settled(X, before):
     """Whether a covariance or N differs from the one before by no more than rounding."""
     for i in range(X.shape[0]):

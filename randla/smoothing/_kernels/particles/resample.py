@@ -12,7 +12,7 @@ Trans. 6 (1974) for the guide table.
 
 import numpy as np
 
-from randla._jit import inline, inner_kernel, kernel
+from randla._jit import inline, kernel
 from randla._random import exponential, uniform
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream
 
@@ -23,7 +23,7 @@ MULTINOMIAL, SYSTEMATIC, STRATIFIED, RESIDUAL = 0, 1, 2, 3
 _SORT_FROM = 1 << 15
 
 
-@inner_kernel
+@kernel
 def fill_gaps(indices, n):
     """Replace indices[:n] by its running maximum."""
     last = indices[0]
@@ -95,7 +95,7 @@ def stratified(rng, weights, total, ancestors, first):
         ancestors[i] = j
 
 
-@inner_kernel
+@kernel
 def sorted_multinomial(rng, cumulative, total, ancestors, first, spacings):
     """ancestors[first:] i.i.d. and sorted, in O(N).
 
