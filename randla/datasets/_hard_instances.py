@@ -15,12 +15,12 @@ from randla._validation import as_count, as_number
 
 
 def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
-    r"""Make a least-squares problem in which one collision ruins one coefficient [1]_.
+    r"""Make a least-squares problem in which one collision ruins one coefficient.
 
     :math:`A = [I_d; 0]` and :math:`b` is constant on `n_heavy` rows outside the first d, with norm
     1, so that the solution is zero. A sketch that adds few rows together (CountSketch, thin sparse
     signs) adds a heavy row to one of the first d with constant probability, and the whole error
-    falls on that coefficient; a dense sketch spreads it.
+    falls on that coefficient; a dense sketch spreads it [1]_.
 
     Parameters
     ----------

@@ -27,12 +27,12 @@ def _short_repr(columns: Any) -> str:
 
 
 def nile() -> Array:
-    """Return the annual flow of the Nile at Aswan, 1871 to 1970 [1]_.
+    """Return the annual flow of the Nile at Aswan, 1871 to 1970.
 
     Returns
     -------
     flow : (100,) ndarray
-        In 1e8 cubic meters, one value per year.
+        In 1e8 cubic meters, one value per year [1]_.
 
     References
     ----------
@@ -66,12 +66,12 @@ class Engel(NamedTuple):
 
 
 def engel() -> Engel:
-    """Return income and food expenditure of 235 Belgian households in 1857 [1]_.
+    """Return income and food expenditure of 235 Belgian households in 1857.
 
     Returns
     -------
     income, food : (235,) ndarray
-        In Belgian francs per year, of working-class households.
+        In Belgian francs per year, of working-class households [1]_.
 
     References
     ----------
@@ -107,12 +107,12 @@ class Digits(NamedTuple):
 
 
 def digits() -> Digits:
-    """Return handwritten digits of 13 writers, as images of 8 x 8 pixels [1]_.
+    """Return handwritten digits of 13 writers, as images of 8 x 8 pixels.
 
     Returns
     -------
     images : (1797, 64) ndarray
-        Gray values from 0 to 16; ``images.reshape(-1, 8, 8)`` are the pictures.
+        Gray values from 0 to 16; ``images.reshape(-1, 8, 8)`` are the pictures [1]_.
     labels : (1797,) ndarray of int
         The digits, from 0 to 9.
 
@@ -151,10 +151,10 @@ class CrudeOil(NamedTuple):
 
 
 def crude_oil() -> CrudeOil:
-    """Return the daily spot price of WTI crude oil, 1986 to January 2019 [1]_.
+    """Return the daily spot price of WTI crude oil, 1986 to January 2019.
 
-    Days without a price are left out. ``100 * np.diff(np.log(prices))`` are returns in percent: a
-    volatile series with long calm and long turbulent periods.
+    Days without a price are left out [1]_. ``100 * np.diff(np.log(prices))`` are returns in
+    percent: a volatile series with long calm and long turbulent periods.
 
     Returns
     -------

@@ -42,7 +42,7 @@ def sliced_wasserstein_flow(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Move a cloud toward another by descent on the sliced Wasserstein distance [1]_ [2]_.
+    r"""Move a cloud toward another by descent on the sliced Wasserstein distance.
 
     .. math::
 
@@ -51,7 +51,8 @@ def sliced_wasserstein_flow(
 
     where :math:`T_i(\theta)` is the mean of the projected points of Y that are matched with
     :math:`x_i`. In this unit :math:`\eta = 1` is the full step: it completes a translation in one
-    step, and with one frame of directions it is the iterative distribution transfer of [1]_.
+    step, and with one frame of directions it is the iterative distribution transfer of [1]_; see
+    also [2]_.
 
     Parameters
     ----------
@@ -151,14 +152,14 @@ def sliced_wasserstein_barycenter(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Find a cloud that minimizes a weighted sum of :math:`SW_2^2` to several clouds [1]_.
+    r"""Find a cloud that minimizes a weighted sum of :math:`SW_2^2` to several clouds.
 
     .. math::
 
         \min_X \sum_k \lambda_k SW_2^2(X, Y_k), \qquad
         x_i \leftarrow x_i + \eta d \sum_k \lambda_k E[(T_i^k(\theta) - \theta^T x_i) \theta].
 
-    The sum is not convex in X: the result is at or near a stationary point, not a certified
+    The sum [1]_ is not convex in X: the result is at or near a stationary point, not a certified
     minimum.
 
     Parameters

@@ -110,16 +110,16 @@ def sliced_wasserstein_gradient(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinGradient:
-    r"""Compute a sliced Wasserstein distance and its gradient in the points and the weights [1]_.
+    r"""Compute a sliced Wasserstein distance and its gradient in the points and the weights.
 
     .. math::
 
         \frac{\partial SW_p^p}{\partial x_i} = E\Big[ p \sum_j \delta_{ij}(\theta)\,
         \mathrm{sign}(t_{ij}) |t_{ij}|^{p-1} \theta \Big], \qquad t_{ij} = \theta^T (x_i - y_j),
 
-    with :math:`\delta(\theta)` the optimal coupling of the two projections. The derivative with
-    respect to the weight of a point is the mean over :math:`\theta` of the Kantorovich potential
-    of its projection, up to a constant.
+    with :math:`\delta(\theta)` the optimal coupling of the two projections [1]_. The derivative
+    with respect to the weight of a point is the mean over :math:`\theta` of the Kantorovich
+    potential of its projection, up to a constant.
 
     Parameters
     ----------

@@ -91,13 +91,14 @@ def sliced_wasserstein_matrix(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinMatrix:
-    r"""Estimate the sliced Wasserstein distances between all pairs of several clouds [1]_.
+    r"""Estimate the sliced Wasserstein distances between all pairs of several clouds.
 
     Each cloud is projected and sorted once for each direction, K sorts instead of K (K - 1), and
     all pairs use the same directions. So at p = 2 the matrix of squares, a mean of squared
     distances between quantile functions, is conditionally negative definite for any number of
-    directions, and kernels made from it are positive definite. Control variates are applied to each
-    pair separately: they remove most of the error, but this property then holds only approximately.
+    directions, and kernels made from it are positive definite [1]_. Control variates are applied to
+    each pair separately: they remove most of the error, but this property then holds only
+    approximately.
 
     Parameters
     ----------

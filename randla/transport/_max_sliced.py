@@ -68,7 +68,7 @@ def max_sliced_wasserstein(
     rng: Any = None,
     progress: bool = False,
 ) -> MaxSlicedWasserstein:
-    r"""Find a lower bound of the largest Wasserstein distance of projections [1]_.
+    r"""Find a lower bound of the largest Wasserstein distance of projections.
 
     .. math::
 
@@ -77,7 +77,7 @@ def max_sliced_wasserstein(
     Ascent along the gradient on the sphere, with the length of each step chosen among several, from
     the best of 256 random directions, the difference of the means, and the extreme eigenvectors of
     the two covariances relative to each other and of their difference. The function is not concave:
-    the result is a **lower bound**.
+    the result is a **lower bound** of this distance [1]_.
 
     Parameters
     ----------

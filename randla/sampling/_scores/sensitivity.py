@@ -48,13 +48,13 @@ def lp_sensitivities(
     progress: bool = False,
     rng: Any = None,
 ) -> Scores:
-    r"""Compute or bound the sensitivities of the rows of a matrix in the l_p norm [2]_.
+    r"""Compute or bound the sensitivities of the rows of a matrix in the l_p norm.
 
     .. math:: s_i = \max_x \, |a_i^T x|^p / \|A x\|_p^p
               \quad (p < \infty), \qquad s_i = \max_x \, |a_i^T x| / \|A x\|_\infty
 
     They lie between 0 and 1 and do not depend on the basis of the columns. At p = 2 they are the
-    leverage scores.
+    leverage scores; samples by them are analyzed in [2]_.
 
     Parameters
     ----------

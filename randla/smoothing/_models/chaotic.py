@@ -19,13 +19,13 @@ from randla.smoothing._models.ready import (
 
 
 class ChaoticRNN(ReadyModel):
-    r"""Chaotic recurrent neural network [1]_ with noisy states, observed with noise.
+    r"""Chaotic recurrent neural network with noisy states, observed with noise.
 
     .. math::
         x_{t+1} = x_t + \frac{\Delta}{\tau} \left(-x_t + \gamma W \tanh(x_t)\right)
         + s \varepsilon_t, \qquad y_t = x_t + r \eta_t,
 
-    with normal :math:`\varepsilon` and Student-t :math:`\eta`, independent between components.
+    with normal :math:`\varepsilon` and Student-t :math:`\eta`, independent between components [1]_.
     Missing entries of y are left out. With normal observation noise the model has the optimal
     proposal.
 

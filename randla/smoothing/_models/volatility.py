@@ -11,14 +11,15 @@ from randla.smoothing._models.ready import HALF_LOG_2PI, ReadyModel, functions
 
 
 class StochasticVolatility(ReadyModel):
-    r"""Stochastic volatility [1]_: returns whose log variance is an autoregression.
+    r"""Stochastic volatility: returns whose log variance is an autoregression.
 
     .. math::
         x_0 \sim N\!\left(0, \frac{\sigma^2}{1 - \varphi^2}\right), \qquad
         x_{t+1} = \varphi x_t + \sigma \varepsilon_t, \qquad
         y_t = \beta e^{x_t / 2} \eta_t.
 
-    The start is the stationary law. Returns are usually given in percent with the mean removed.
+    The start is the stationary law [1]_. Returns are usually given in percent with the mean
+    removed.
 
     Parameters
     ----------
