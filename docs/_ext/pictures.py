@@ -144,19 +144,19 @@ def write_ratios(rows):
     """The tasks in words, where a peer is faster, and all rows."""
     write_table(
         "tasks",
-        ["Task", "Ours", "Fastest peer", "Its time / ours"],
+        ["Task", "Ours", "Fastest peer", "Ratio"],
         [[in_words(r.task), f"{r.milliseconds:.3g} ms", r.other, spread(r)]
          for r in by_family(ratios.headlines(rows))],
     )  # fmt: skip
     write_table(
         "faster_peers",
-        ["Benchmark", "Size", "Ours", "Peer", "Its time / ours"],
+        ["Benchmark", "Size", "Ours", "Peer", "Ratio"],
         [[r.benchmark, r.size, f"{r.milliseconds:.3g} ms", r.other, spread(r)]
          for r in rows if r.is_library and r.ratio < 1],
     )  # fmt: skip
     write_table(
         "all_ratios",
-        ["Benchmark", "Compared with", "Its time / ours", "Ours, ms", "Size"],
+        ["Benchmark", "Compared with", "Ratio", "Ours, ms", "Size"],
         [[r.benchmark, r.beside, spread(r), f"{r.milliseconds:.3g}", r.size] for r in rows],
     )
     known = not all(np.isnan(r.smallest) for r in rows)

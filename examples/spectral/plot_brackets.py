@@ -25,8 +25,8 @@ print(f"widest bracket: {np.max(high - low):.1e}; method: {fit.method}")
 
 # %%
 # How far are the shares from a randomized method below the lower ends of these brackets? Without
-# iterations, the default of ``dask.array.linalg.svd_compressed``, they miss 1 to 20 percent, and the
-# method does not report it.
+# iterations, the default of ``dask.array.linalg.svd_compressed``, they miss 1 to 20 percent, which
+# the method does not report.
 centered = images - images.mean(axis=0)
 total = np.sum(centered**2)
 number = np.arange(1, k + 1)
