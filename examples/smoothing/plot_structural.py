@@ -21,8 +21,8 @@ seen[-36:] = np.nan
 
 # %%
 # A level with a slope, both random walks, twelve seasons that sum to noise (eleven states), and
-# noise of the observations. The start of the thirteen states is unknown. Four standard deviations are
-# estimated, from starting values that are computed from the data. A standard deviation of zero
+# noise of the observations. The start of the thirteen states is unknown. Four standard deviations
+# are estimated, from starting values that are computed from the data. A standard deviation of zero
 # would be named in ``at_boundary``.
 model = randla.structural(level="trend", seasonal=12)
 fit = randla.maximum_likelihood(model, seen, method="exact")

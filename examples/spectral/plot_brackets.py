@@ -65,7 +65,7 @@ for name, fit in fits.items():
     fig, ax = plt.subplots(layout="constrained")
     fit.plot(ax)
     width = np.max(fit.s_upper / fit.s_lower - 1)
-    ax.set_title(f"{name}: brackets within {width:.1e}")
+    ax.set_title(f"{name}: brackets within {width:.2g}")
 plt.show()
 
 # %%
