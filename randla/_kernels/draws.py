@@ -1,10 +1,10 @@
 """Draws of counts and proportions for users' models: binomial, beta and what is made of them.
 
 Sources: Kachitvichyanukul and Schmeiser, "Binomial random variate generation", Comm. ACM 31 (1988),
-216-222 (inversion); Hoermann, "The generation of binomial random variates", J. Stat. Comput.
+216-222 (inversion); Hörmann, "The generation of binomial random variates", J. Stat. Comput.
 Simul. 46 (1993), 101-110 (BTRS: transformed rejection with squeeze); Devroye, "Non-uniform random
-variate generation" (1986), XI.1.2 (multinomial), X.4.7 (negative binomial), IX.3.1 and XI.4 (beta
-and Dirichlet as ratios of gammas).
+variate generation", Springer (1986), XI.1.2 (multinomial), X.4.7 (negative binomial), IX.3.1 and
+XI.4 (beta and Dirichlet as ratios of gammas).
 """
 
 import math
@@ -55,7 +55,7 @@ def _rejection(state, n, p):
     mean, odds = n * p, p / (1.0 - p)
     m = math.floor((n + 1.0) * p)  # the mode
     sd = math.sqrt(mean * (1.0 - p))
-    b = 1.15 + 2.53 * sd  # constants here and below: Hoermann (1993), BTRS
+    b = 1.15 + 2.53 * sd  # constants here and below: Hörmann (1993), BTRS
     a = -0.0873 + 0.0248 * b + 0.01 * p
     alpha = (2.83 + 5.1 / b) * sd
     v_r = 0.92 - 4.2 / b
@@ -76,7 +76,7 @@ def _rejection(state, n, p):
         if h < 0.0:
             h = _stirling(m) + _stirling(n - m)
             slope = math.log(odds) + math.log((n - m + 1.0) / (m + 1.0))
-        # log P(k) / P(m). The logarithms that Hoermann multiplies by n + 1 and k + 1/2 differ by
+        # log P(k) / P(m). The logarithms that Hörmann multiplies by n + 1 and k + 1/2 differ by
         # rounding only where n is near 2^53; log1p of the step does not.
         log_ratio = (
             step * slope

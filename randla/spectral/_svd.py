@@ -12,7 +12,10 @@ From there one way: ``Y = A V = U diag(s) W'``, ``V <- V W``. So ``A V = U diag(
 the error of the approximation is ``|A|_F^2 - sum(s^2)`` by Pythagoras, and each s is a lower bound.
 The upper ones are in `_krylov.brackets`.
 
-Sources: Halko, Martinsson and Tropp, SIAM Rev. 53 (2011), 217-288; Musco and Musco, NeurIPS (2015).
+Sources: Halko, Martinsson and Tropp, "Finding structure with randomness: probabilistic algorithms
+for constructing approximate matrix decompositions", SIAM Rev. 53 (2011), 217-288; Musco and Musco,
+"Randomized block Krylov methods for stronger and faster approximate singular value decomposition",
+NeurIPS (2015), arXiv:1504.05477.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from randla.spectral._krylov.subspace import (
     probed_tail,
 )
 from randla.spectral._matrix import open_matrix
+from randla.spectral._matrix.base import require_in_range
 from randla.spectral._svd_result import SvdResult
 
 #: Most reads of A in an iteration.
@@ -116,16 +120,20 @@ def svd(
     each block of s columns, and once more.
 
     Brackets allow for :math:`c u \sigma_1^2`, :math:`c = 500 + \sqrt{\max(m, n)}` and u the unit
-    roundoff, in the squares: for values below 1e-7 of the first they carry little information.
-    `error` is accurate to 1e-3 if it exceeds 1e-7 of the first singular value. For operators whose
-    Gram matrix is not formed it is an estimate from 10 new random vectors, whose interval covers in
-    at least 95 %; the bounds of explained variance use the same interval.
+    roundoff (an operator's is that of its dtype), in the squares: for values below 1e-7 of the
+    first they carry little information. `error` is accurate to 1e-3 if it exceeds 1e-7 of the first
+    singular value. For operators whose Gram matrix is not formed it is an estimate from 10 new
+    random vectors, whose interval covers in at least 95 %; the bounds of explained variance use the
+    same interval.
 
     References
     ----------
-    .. [1] Halko, Martinsson and Tropp, SIAM Rev. 53 (2011), 217-288.
-    .. [2] Musco and Musco, NeurIPS (2015), arXiv:1504.05477.
-    .. [3] Li and Li, Linear Algebra Appl. 395 (2005), 183-190.
+    .. [1] Halko, Martinsson and Tropp, "Finding structure with randomness: probabilistic algorithms
+       for constructing approximate matrix decompositions", SIAM Rev. 53 (2011), 217-288.
+    .. [2] Musco and Musco, "Randomized block Krylov methods for stronger and faster approximate
+       singular value decomposition", NeurIPS (2015), arXiv:1504.05477.
+    .. [3] Li and Li, "A note on eigenvalues of perturbed Hermitian matrices", Linear Algebra Appl.
+       395 (2005), 183-190.
 
     Examples
     --------
@@ -204,7 +212,7 @@ def _factors(tall: Any, found: Subspace, left: bool) -> tuple[Array, Array, Arra
 
 def _is_known(tall: Any, found: Subspace) -> bool:
     """Whether the Gram matrix alone gives values and the error with nearly all of their digits."""
-    slack = rounding(tall.shape) * (found.total + found.offset**2)
+    slack = rounding(tall) * (found.total + found.offset**2)
     mu, top = found.upper, found.upper[0] + found.offset**2  # the scale of rounding errors
     return found.method == "gram" and bool(
         mu[-1] > _GRAM_ACCURATE * top and found.total - mu.sum() >= 500.0 * slack
@@ -215,7 +223,7 @@ def _is_known(tall: Any, found: Subspace) -> bool:
 def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> SvdResult:
     flipped, scale = tall is not matrix, tall.scale
     U, s, V, residuals = _factors(tall, found, left)
-    unit = rounding(tall.shape)
+    unit = rounding(tall)
     top = s[0] ** 2 + found.offset**2  # the scale of rounding errors
     below = unit * (np.sqrt(top) if U.size else top / s)  # A V rounds less than A'A
     lower, upper = monotone(s - below, np.sqrt(found.upper + unit * top))
@@ -225,6 +233,7 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> 
     shares = [np.divide(x * x, d, out=np.zeros_like(s), where=d > 0.0)
               for x, d in ((s, error**2 + (s * s).sum() if kind == "estimate" else found.total),
                            (lower, high), (upper, low))]  # fmt: skip
+    require_in_range(float(max(s[0], error)) * scale, "norm")
     if flipped:
         U, V = V, U
     signs = np.sign(V[np.abs(V).argmax(axis=0), np.arange(s.size)])
@@ -245,7 +254,7 @@ def _error(
     """Frobenius norm of ``A - U diag(s) V'``, its interval, and its kind."""
     if np.isfinite(found.total):
         square = found.total - (s * s).sum() if found.tail is None else found.tail
-        slack = rounding(tall.shape) * (found.total + found.offset**2)
+        slack = rounding(tall) * (found.total + found.offset**2)
         if found.tail is None and square < 500.0 * slack:  # digits are lost
             square = tall.residual_squared_norm(U * s, V)
         error = math.sqrt(max(square, 0.0))

@@ -36,11 +36,11 @@ def residual_gradient(A, b, x, work, out):
     for first in range(0, n, _ROWS):
         for i in range(first, min(first + _ROWS, n)):
             dot = 0.0
-            for j in range(d):
+            for j in range(d):  # a_i'x
                 dot += A[i, j] * x[j]
             r = b[i] - dot
             squares += r * r
-            for j in range(d):
+            for j in range(d):  # A'r
                 part[j] += r * A[i, j]
         _add_compensated(out, carry, part)
     for j in range(d):

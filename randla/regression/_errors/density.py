@@ -14,10 +14,14 @@ With the bandwidth h of Hall and Sheather (halved until tau -+ h are quantiles) 
 Here :math:`\ell_i = a_i^T G D_0 G a_i` is the variance of :math:`a_i^T x` for a unit density; for
 unit weights, the leverage.
 
-Sources: Hall and Sheather, J. R. Statist. Soc. B 50 (1988); Siddiqui, J. Res. NBS 64B (1960);
-Hendricks and Koenker, J. Amer. Statist. Assoc. 87 (1992); Powell, in "Nonparametric and
-semiparametric methods in econometrics" (1991); Parente and Santos Silva, J. Econometric Methods 5
-(2016). The shrunk quotient is our own.
+Sources: Hall and Sheather, "On the distribution of a studentized quantile", J. R. Statist. Soc. B
+50 (1988), 381-391; Siddiqui, "Distribution of quantiles in samples from a bivariate population", J.
+Res. Nat. Bur. Stand. 64B (1960), 145-150; Hendricks and Koenker, "Hierarchical spline models for
+conditional quantiles and the demand for electricity", J. Amer. Statist. Assoc. 87 (1992), 58-68;
+Powell, "Estimation of monotonic regression models under quantile restrictions", in "Nonparametric
+and semiparametric methods in econometrics", Cambridge University Press (1991), 357-384; Parente and
+Santos Silva, "Quantile regression with clustered data", J. Econometric Methods 5 (2016), 1-15. The
+shrunk quotient is our own.
 """
 
 from __future__ import annotations
@@ -86,14 +90,15 @@ class Residuals:
         size = abs(rows.u)
         is_zero = size <= rows.rounding
         kept = ~is_zero & (size - rows.rounding > smallest(tall, size, fit.rank))
+        live: Any = True
         if w is not None:
             live = (w > 0.0)[:, None]
             kept, is_zero = kept & live, is_zero & live
-        n_kept, n_zero, roots = tall.compute(
-            kept.sum(axis=0), is_zero.sum(axis=0), np.sqrt(rows.rounding).sum(axis=0)
-        )
-        is_perfect = rows.is_perfect | (n_kept == 0)
-        return cls(rows, np.array(fit.taus), h, kept, n_zero, is_perfect, (roots / data.n) ** 2)
+        n_kept, roots = tall.compute(kept.sum(axis=0), np.sqrt(rows.rounding).sum(axis=0))
+        is_perfect, rounding = rows.is_perfect | (n_kept == 0), (roots / data.n) ** 2
+        # Rows with b = 0 on a fit whose coefficients are themselves rounding errors, too.
+        n_zero = tall.compute((is_zero | live & (size <= rounding)).sum(axis=0))
+        return cls(rows, np.array(fit.taus), h, kept, n_zero, is_perfect, rounding)
 
     def quantiles(self, levels: Array, values: Any, kept: Any = None) -> Array:
         """The quantiles (q, k) of values (n, k) over the kept rows, all rows by default."""

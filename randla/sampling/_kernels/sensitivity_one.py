@@ -128,7 +128,7 @@ def least_absolute(part, norm, tol, enough, nothing, far, y):
     total = 0.0
     for k in range(part.state.shape[0]):
         z = part.state[k]
-        fill(z[DUAL], 0.5)
+        fill(z[DUAL], 0.5)  # z = 2 a - 1 = 0
         for t in range(PANEL):
             total += abs(z[RESIDUAL, t])
     start(part, _FLAT * total / part.n)

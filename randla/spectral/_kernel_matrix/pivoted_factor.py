@@ -2,9 +2,10 @@
 
 RPCholesky draws each pivot with probability proportional to the residual diagonal: Chen, Epperly,
 Tropp and Webber, "Randomly pivoted Cholesky: practical approximation of a kernel matrix with few
-entry evaluations", Comm. Pure Appl. Math. 78 (2025), arXiv:2207.06503. The same law, many pivots at
-a time: Epperly, Tropp and Webber, "Embrace rejection: kernel matrix approximation by accelerated
-randomly pivoted Cholesky", SIAM J. Matrix Anal. Appl. (2025), arXiv:2410.03969.
+entry evaluations", Comm. Pure Appl. Math. 78 (2025), 995-1041, arXiv:2207.06503. The same law, many
+pivots at a time: Epperly, Tropp and Webber, "Embrace rejection: kernel matrix approximation by
+accelerated randomly pivoted Cholesky", SIAM J. Matrix Anal. Appl. 46 (2025), 2527-2557,
+arXiv:2410.03969.
 """
 
 from typing import Any, NamedTuple
@@ -74,6 +75,8 @@ class _Factorization:
         self.exponent = int(np.frexp(matrix.diagonal.max())[1]) // 2
         self.diagonal = np.ldexp(matrix.diagonal, -2 * self.exponent)
         self.residual, self.trace = self.diagonal.copy(), float(self.diagonal.sum())
+        if self.trace == 0.0:
+            self._require_zeros()
         eps = float(np.finfo(matrix.dtype).eps)
         self.noise, self.tolerance = _NOISE * eps * self.diagonal, eps**0.5
         self.limit = self.n if k is None else k
@@ -81,6 +84,16 @@ class _Factorization:
         self.pivots = np.empty(0, np.int64)
         n_parts = -(-self.n // _TILE)
         self.bounds = part_bounds(self.n, n_parts, multiple=8)
+
+    def _require_zeros(self) -> None:
+        """Some entries beside a diagonal of zeros: distances, say, of which no column is read."""
+        some = np.arange(min(self.n, _LARGEST_BLOCK))
+        largest = float(np.abs(self.matrix.entries(some, some)).max())
+        if largest > 0.0:
+            raise ValueError(
+                f"{self.matrix.name} must be positive semidefinite, got a diagonal of zeros and "
+                f"entries of {largest:g} beside it"
+            )
 
     @property
     def count(self) -> int:

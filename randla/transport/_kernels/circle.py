@@ -137,7 +137,7 @@ def circle_uniform(U, A, p, out):
     for row in range(U.shape[0]):
         u, a = U[row], A[row if A.shape[0] > 1 else 0]
         low, high = -1.0, 1.0
-        for _ in range(30):
+        for _ in range(30):  # h'(alpha) = sum_i |u_i - t_i - alpha|^p - |u_i - t_{i-1} - alpha|^p
             alpha, slope, before = 0.5 * (low + high), 0.0, 0.0
             for i in range(u.size):
                 level = np.float64(a[i]) * UNIT
@@ -151,7 +151,7 @@ def circle_uniform(U, A, p, out):
         total, before = 0.0, 0.0
         for i in range(u.size):
             level = np.float64(a[i]) * UNIT
-            for sign, t in ((1.0, before), (-1.0, level)):
+            for sign, t in ((1.0, before), (-1.0, level)):  # int |x|^p dx = x |x|^p / (p + 1)
                 gap = u[i] - t - alpha
                 total += sign * gap * _cost(gap, p) / (p + 1.0)
             before = level

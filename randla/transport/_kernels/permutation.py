@@ -14,7 +14,8 @@ def draw_labels(key, number, n, labels):
     """Set `labels` (N,) to 0 for n of the points, chosen uniformly, and to 1 for the others; number
     0 is the given split, with the first n.
 
-    Selection sampling: Knuth, "The Art of Computer Programming" 2, section 3.4.2, algorithm S.
+    Selection sampling: Knuth, "The art of computer programming", volume 2, 3rd edition,
+    Addison-Wesley (1998), section 3.4.2, algorithm S.
     """
     left, wanted = labels.size, n
     if number == 0:

@@ -6,9 +6,10 @@ the cost with respect to these masses. It grows from a point to the next by
     phi(u_{k+1}) - phi(u_k) = |u_{k+1} - g|^p - |u_k - g|^p,    g = G^{-1}(A_k),
 
 since mass that is moved from u_k to u_{k+1} is matched at the level A_k (Santambrogio, "Optimal
-Transport for Applied Mathematicians", section 2.2). If the other side jumps at exactly that level,
-from v_j to v_{j+1}, the mean of both differences is used: the mean of the one-sided derivatives.
-Ties of levels are decided in the integers of `accumulate_weights`, or in those of uniform weights.
+transport for applied mathematicians", Birkhäuser (2015), section 2.2). If the other side jumps at
+exactly that level, from v_j to v_{j+1}, the mean of both differences is used: the mean of the
+one-sided derivatives. Ties of levels are decided in the integers of `accumulate_weights`, or in
+those of uniform weights.
 """
 
 import numpy as np

@@ -11,10 +11,10 @@ uses a largest set of components of x_{t+1} that are not determined by the other
 
 Sources: Kaminski, Bryson and Schmidt, "Discrete square root filtering: a survey of current
 techniques", IEEE Trans. Automat. Control 16 (1971), 727-736 (array filters); Park and Kailath,
-"Square-root Bryson-Frazier smoothing algorithms", IEEE Trans. Automat. Control 40 (1995); de Jong,
-"Smoothing and interpolation with the state-space model", J. Amer. Statist. Assoc. 84 (1989),
-1085-1088 (the backward recursion for r and N); Koopman and Shephard, "Exact score for time series
-models in state space form", Biometrika 79 (1992), 823-826 (u and the exact score).
+"Square-root Bryson-Frazier smoothing algorithms", IEEE Trans. Automat. Control 40 (1995), 761-766;
+de Jong, "Smoothing and interpolation with the state-space model", J. Amer. Statist. Assoc. 84
+(1989), 1085-1088 (the backward recursion for r and N); Koopman and Shephard, "Exact score for time
+series models in state space form", Biometrika 79 (1992), 823-826 (u and the exact score).
 """
 
 import math

@@ -112,8 +112,8 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
                 for j in range(d):
                     P[0, i, j] = P0[i, j]
         else:
-            times_sparse(rows, columns, values, M[t - 1], M[t])
-        if t > 0 and not same[t]:
+            times_sparse(rows, columns, values, M[t - 1], M[t])  # m_t = A m_{t-1|t-1}
+        if t > 0 and not same[t]:  # P_t = A P_{t-1|t-1} A' + Q
             times_sparse(rows, columns, values, P[t - 1], work)  # A P
             for i in range(d):
                 for j in range(i):
@@ -125,7 +125,7 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
         if not seen:
             continue
         s = min(t, B.shape[0] - 1)
-        for c in range(width):
+        for c in range(width):  # innovations: y - b'm of the mean, -b'm of the columns
             E[t, c] = 0.0
         E[t, width - 1] = y[t]
         for i in range(d):
@@ -141,7 +141,7 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
                     P[t, i, j] = P[t - 1, i, j]
         else:
             f = R
-            for i in range(d):
+            for i in range(d):  # P b, and F = b'P b + R
                 gains[t, i] = 0.0
             for i in range(d):
                 b = B[s, i]
@@ -153,7 +153,7 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
             if not f > 0.0:
                 return 0.0, t
             F[t], inverse, half_log = f, 1.0 / f, 0.5 * math.log(f)
-            for i in range(d):
+            for i in range(d):  # P_{t|t} = P - P b b'P / F, and the gain P b / F
                 for j in range(d):
                     P[t, i, j] -= gains[t, i] * gains[t, j] * inverse
             for i in range(d):
@@ -168,7 +168,7 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
             for c in range(width):
                 M[t, i, c] += gains[t, i] * E[t, c]
         rotate_in(row, X, squares)
-    for j in range(width - 1):
+    for j in range(width - 1):  # - log |det R| of the integral over delta
         if not X[j, j] > _DETERMINED * math.sqrt(squares[j]):
             return 0.0, UNDETERMINED
         total -= math.log(X[j, j])
@@ -233,7 +233,7 @@ def sparse_score(rows, columns, values, B, W, F, E, gains, M, P, same, gA, gQ, g
         if F[t] == 0.0:
             continue
         s = min(t, B.shape[0] - 1)
-        for c in range(width):
+        for c in range(width):  # u = e / F - K'r, e = E W; then r = A'r + b u
             u[c] = 0.0
         for b in range(width):
             e = E[t, b] / F[t]

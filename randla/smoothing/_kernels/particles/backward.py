@@ -19,7 +19,7 @@ reject
 mcmc
     The first draw is the true ancestor, which has the law B_t given the clouds (with multinomial
     resampling), and each further draw one step of an independence Metropolis-Hastings chain with
-    proposals from W_t (Olsson and Westerborn 2017, section 4; Dau and Chopin 2023, section 3).
+    proposals from W_t (Dau and Chopin 2023, section 3).
 ancestor
     The true ancestor only: the genealogy.
 

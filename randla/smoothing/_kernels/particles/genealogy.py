@@ -14,14 +14,17 @@ c = N / (N - 1) for multinomial resampling, 1 for the others,
     U_{k,t} = c^{r(k,t)+1} sum over families of (sum of W_t^i (x_t^i - mean))^2.
 
 V_{0,t} estimates the variance of Zhat / Z and U_{0,t} that of the filtered mean, for multinomial
-resampling (Lee and Whiteley, Biometrika 105 (2018)); U_{t-l,t} is that of Olsson and Douc,
-Bernoulli 25 (2019). V split by the time k at which noise enters, and what lies more than l behind
-dropped:
+resampling (Lee and Whiteley); U_{t-l,t} is that of Olsson and Douc. V split by the time k at which
+noise enters, and what lies more than l behind dropped:
 
     V^(l)_t = sum_{k=0..t} (V_{k,min(k+l,t)} - V_{k+1,min(k+l,t)}),      V_{t+1,t} = 0,
 
 which is V_{0,t} for l >= t. Schemes of low variance hardly ever give two unrelated particles the
 same parent by chance: for them c = 1 and V_{t+1,t} = 1 / N, a heuristic without a limit theorem.
+
+Sources: Lee and Whiteley, "Variance estimation in the particle filter", Biometrika 105 (2018),
+609-625; Olsson and Douc, "Numerically stable online estimation of variance in particle filters",
+Bernoulli 25 (2019), 1504-1535.
 """
 
 from randla._jit import kernel, summing_kernel

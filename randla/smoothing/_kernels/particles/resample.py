@@ -5,9 +5,9 @@ The weights of a cloud come as a record ``weights = (normalized, cumulative, gui
 separately; the last entry of `cumulative` is inf, so that a search never runs past the end,
 for any rounding. `guide` (2 N,) int32 and `spacings` (N,) are work space.
 
-Sources: Douc, Cappe and Moulines, "Comparison of resampling schemes for particle filtering",
-ISPA (2005); Chen and Asau, "On generating random variates from an empirical distribution", AIIE
-Trans. 6 (1974) for the guide table.
+Sources: Douc, Cappé and Moulines, "Comparison of resampling schemes for particle filtering", ISPA
+(2005), 64-69; Chen and Asau, "On generating random variates from an empirical distribution", AIIE
+Trans. 6 (1974), 163-166 (the guide table).
 """
 
 import numpy as np
