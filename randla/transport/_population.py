@@ -4,7 +4,7 @@ The cost of two samples, on each direction, differs from that of the laws for th
 varies with the samples, it is too large on average, and there are finitely many directions.
 
 *Variance.* By the central limit theorem for p > 1 (del Barrio, Gonzalez Sanz and Loubes; for the
-sliced distance: del Barrio, Loubes and Rodriguez-Vitores, arXiv:2503.18831) the cost varies like
+sliced distance: Rodriguez-Vitores, del Barrio and Loubes, arXiv:2503.18831) the cost varies like
 the means of phi(X) and psi(Y), with phi and psi the means over the directions of the Kantorovich
 potentials. The square of an estimated mean over directions is too large by its own noise. The
 product of those from two independent halves of the directions is not.
