@@ -2,10 +2,12 @@
 
 The regression of x_t on x_{t+1} (`kalman`) loses digits where the filter determines a direction
 better from time to time, as it does the last shock of a moving average: an error of the mean at
-t + 1 in that direction grows back in time like the standard deviation, by up to 1e14. The
-disturbances of Koopman and Shephard (see `kalman`) are stable there: with r of t + 1 the smoothed
-mean is m + P_f A' r. But after a nearly diffuse start r is a small difference of large numbers,
-and P_f is huge. So at each time the form is taken whose rounding error is expected to be smaller.
+t + 1 in that direction grows back in time like the standard deviation, by up to 1e14. Smoothed
+disturbances are stable there: with r of t + 1 the smoothed mean is m + P_f A' r. But after a nearly
+diffuse start r is a small difference of large numbers, and P_f is huge. So at each time the form
+is taken whose rounding error is expected to be smaller.
+
+Source: Koopman, "Disturbance smoother for state space models", Biometrika 80 (1993), 117-126.
 """
 
 from randla._jit import inner_summing_kernel, kernel
