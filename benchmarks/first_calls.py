@@ -23,7 +23,7 @@ LIMIT = 5.0  # seconds of a first call ever
 CALL = """
 import os
 from randla._first_calls import make_call
-n_compiled, _ = make_call({family!r}, "float64", {name!r})
+n_compiled, _ = make_call({family!r}, "float64", {name!r}, only_first=True)
 print(n_compiled, sum(os.times()[:4]))
 """
 

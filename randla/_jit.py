@@ -17,15 +17,20 @@ Every kernel of the library is compiled through one of the names below, so that 
 ``fused_kernel``
     The same as ``kernel``, but a product and a sum may become one fused multiply-add. No sum is
     reordered, so results do not depend on how a loop was vectorized.
-``inner_kernel``, ``inner_summing_kernel``, ``inner_fused_kernel``
-    The same three for functions that only other kernels call: without the entry point for Python,
-    which unpacks every array and costs a third of the compile time. A call from Python crashes.
 ``inline``
     A helper of one or two lines that is inlined into the kernels that call it.
 ``unsaved_kernel``, ``unsaved_inline``
     The same as ``kernel`` without the disk cache: for functions that a factory makes around other
     jitted functions, whose files no other process would find. The second one is always inlined by
     LLVM.
+``linked``
+    ``numba.njit`` for a function that only kernels call.
+
+If one kernel calls another, the second is compiled as `linked` for it: without the entry point
+for Python, which unpacks every array and costs a third of the compile time, and without machine
+code of its own. LLVM optimizes it once, as a part of the kernel that Python calls, and not again
+for each kernel on the way. This halves the first call of a kernel of many parts. No kernel may
+call itself.
 
 None of them has the entry point for C that Numba would add, as no function is passed by its
 address. While a kernel is being compiled, Python's cyclic garbage collector is disabled: it would
@@ -45,12 +50,16 @@ import gc
 from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
+from types import FunctionType
 from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import binding, ir
 from numba.core import event
 from numba.core.caching import IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
 _DISABLED = bool(getattr(numba.config, "DISABLE_JIT", False))
 
@@ -77,9 +86,55 @@ class _RestOfCollector(event.Listener):
 
 event.register("numba:compile", _RestOfCollector())
 
+#: Private methods of Numba that `linked` replaces or calls. Without one, first calls take longer.
+_LINKING = "_optimize_final_module", "_finalize_final_module", "_get_module_for_linking"
+_CAN_LINK = all(hasattr(JITCodeLibrary, method) for method in _LINKING)
 
-def _njit(function: Any, **options: Any) -> Any:
-    return np.errstate(all="ignore")(function) if _DISABLED else numba.njit(**options)(function)
+
+class _LinkedCode(JITCodeLibrary):
+    """The code of a function for its callers, without machine code of its own."""
+
+    def _optimize_final_module(self) -> None:
+        """The caller that Python calls is optimized, and what is linked into it with it."""
+
+    def _finalize_final_module(self) -> None:
+        """Translate a shell: the variables that Numba sets when a function is loaded."""
+        self._finalized = True  # else the next line would begin again
+        code = self._get_module_for_linking()
+        shell = self._codegen._create_empty_module(self.name)
+        for variable in code.global_variables:
+            if variable.name.startswith("_ZN08NumbaEnv"):
+                place = ir.GlobalVariable(shell, ir.IntType(8).as_pointer(), variable.name)
+                place.linkage, place.initializer = "common", place.value_type(None)
+        self._final_module = binding.parse_assembly(str(shell))
+        super()._finalize_final_module()
+        self._shared_module = code
+
+
+class _LinkedCompiler(CompilerBase):
+    """Numba's compiler, with `_LinkedCode` for what it makes."""
+
+    def define_pipelines(self) -> list[Any]:
+        codegen = self.state.targetctx.codegen()
+        self.state.library = _LinkedCode(codegen, self.state.func_id.func_qualname)
+        self.state.library.enable_object_caching()
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
+def linked(function: FunctionType, **options: Any) -> Any:
+    """``numba.njit`` for a function that only kernels call."""
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    if _CAN_LINK:
+        options["pipeline_class"] = _LinkedCompiler
+    return numba.njit(**options)(function)
+
+
+def _renamed(function: FunctionType) -> FunctionType:
+    """The same function under a name, and so in files of Numba's cache, of its own."""
+    parts = function.__code__, function.__globals__, function.__name__
+    copy = FunctionType(*parts, function.__defaults__, function.__closure__)
+    copy.__module__, copy.__qualname__ = function.__module__, f"{function.__qualname__}.linked"
+    return copy
 
 
 class _NamedByKey(IndexDataCacheFile):
@@ -111,25 +166,32 @@ def name_files_by_key(cache: Any) -> None:
         files.__class__ = _NamedByKey
 
 
+def _njit(function: Any, **options: Any) -> Any:
+    if _DISABLED:
+        return np.errstate(all="ignore")(function)
+    kernel = numba.njit(**options)(function)
+    name_files_by_key(getattr(kernel, "_cache", None))
+    if "inline" not in options:  # a caller that is compiled finds the twin
+        twin = linked(_renamed(function), **options)
+        name_files_by_key(getattr(twin, "_cache", None))
+        kernel.get_call_template, kernel.get_overload = twin.get_call_template, twin.get_overload
+    return kernel
+
+
 def _cached_njit(function: Any, **options: Any) -> Any:
     """``numba.njit(cache=True)``, or without the cache if no folder is writable.
 
     In that case Numba raises when the function is made, so that the package could not be imported.
     """
     try:
-        compiled = _njit(function, cache=True, **options)
+        return _njit(function, cache=True, **options)
     except RuntimeError:
         return _njit(function, **options)
-    name_files_by_key(getattr(compiled, "_cache", None))
-    return compiled
 
 
 kernel: Any = partial(_cached_njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 summing_kernel: Any = partial(kernel, fastmath={"reassoc", "contract"})
 fused_kernel: Any = partial(kernel, fastmath={"contract"})
-inner_kernel: Any = partial(kernel, no_cpython_wrapper=True)
-inner_summing_kernel: Any = partial(summing_kernel, no_cpython_wrapper=True)
-inner_fused_kernel: Any = partial(fused_kernel, no_cpython_wrapper=True)
 inline: Any = partial(_cached_njit, inline="always", error_model="numpy", no_cfunc_wrapper=True)
 unsaved_kernel: Any = partial(_njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
-unsaved_inline: Any = partial(unsaved_kernel, forceinline=True, no_cpython_wrapper=True)
+unsaved_inline: Any = partial(unsaved_kernel, forceinline=True)

@@ -13,10 +13,11 @@ Public functions take ``rng=`` as in SPEC 7 (None, int, SeedSequence or Generato
 Sources: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA (2014),
 453-472 (splitmix64); Blackman and Vigna, "Scrambled linear pseudorandom number generators", ACM
 Trans. Math. Softw. 47 (2021), arXiv:1805.01407 (xoshiro256++); Marsaglia and Tsang, "The ziggurat
-method for generating random variables", J. Stat. Softw. 5 (2000), 1-7; Marsaglia and Tsang, "A
-simple method for generating gamma variables", ACM Trans. Math. Softw. 26 (2000), 363-372; Hoermann,
-"The transformed rejection method for generating Poisson random variables", Insurance Math. Econom.
-12 (1993), 39-45 (PTRS).
+method for generating random variables", J. Stat. Softw. 5 (2000), 1-7; Marsaglia, "Generating a
+variable from the tail of the normal distribution", Technometrics 6 (1964), 101-102; Marsaglia and
+Tsang, "A simple method for generating gamma variables", ACM Trans. Math. Softw. 26 (2000), 363-372;
+Hörmann, "The transformed rejection method for generating Poisson random variables", Insurance Math.
+Econom. 12 (1993), 39-45 (PTRS).
 """
 
 import math
@@ -298,7 +299,7 @@ def poisson(state, mean):
     v_r = 0.9277 - 3.6224 / (b - 2.0)
     log_mean = math.log(mean)
     while True:
-        u = uniform(state) - 0.5  # constants below: Hoermann (1993), PTRS
+        u = uniform(state) - 0.5  # constants below: Hörmann (1993), PTRS
         v = 1.0 - uniform(state)
         us = 0.5 - abs(u)
         k = math.floor((2.0 * a / us + b) * u + mean + 0.43) if us > 0.0 else -1.0

@@ -1,5 +1,6 @@
 """``python -m randla compile`` and the cache of compiled kernels that several processes fill."""
 
+import math
 import os
 import re
 import subprocess
@@ -7,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from numba import config
+from numba import config, types
 
 import randla
-from randla import __main__ as command_line, _first_calls
+from randla import __main__ as command_line, _first_calls, _jit
 from randla._first_calls import FAMILIES, calls
-from randla._jit import _NamedByKey, kernel
+from randla._jit import _NamedByKey, kernel, unsaved_kernel
 from randla._results import Result
 
 pytestmark = pytest.mark.compiled
@@ -55,7 +56,7 @@ def test_every_class_with_kernels_is_in_a_first_call():
         for name in randla.__all__
         if isinstance(value := getattr(randla, name), type)
         and not issubclass(value, (Result, Warning))  # which functions make
-        and f"randla.{name}(" not in source
+        and not re.search(rf"randla\.{name}\b", source)
     }
     # One has no kernels of its own, and the others are compiled with the functions of a user.
     assert classes == {"KroneckerProduct", "StateSpaceModel", "AdditiveFunctional"}
@@ -96,6 +97,27 @@ def test_calls_of_one_family_follow_one_another():
     for k in range(3):
         running[k] = command_line._take(tasks, running)
     assert [task[2] for task in running.values()] == ["3", "1", "4"]
+
+
+@pytest.mark.parametrize("can_link", [True, False])
+def test_a_kernel_that_kernels_call_has_no_machine_code_of_its_own(monkeypatch, can_link):
+    monkeypatch.setattr(_jit, "_CAN_LINK", can_link)
+
+    def inner(x):  # a loop that LLVM cannot remove
+        while x > 1.0:
+            x = math.log(x)
+        return x
+
+    inner = unsaved_kernel(inner)
+    outer = unsaved_kernel(lambda x: inner(x) + inner(x + 1.0))
+    assert outer(10.0) == outer.py_func(10.0)
+    assert inner(10.0) == inner.py_func(10.0)
+    for_python, for_kernels = inner, inner.get_overload.__self__
+    has_code = [
+        "log" in f.overloads[types.float64,].library.get_asm_str()
+        for f in (for_python, for_kernels)
+    ]
+    assert has_code == [True, not can_link]
 
 
 def files(folder):

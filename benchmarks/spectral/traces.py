@@ -9,7 +9,7 @@ from randla.spectral._traces.leave_out import Downdate, XTrace
 
 
 def published_xtrace(A, m, rng):
-    """XTrace by Epperly, Tropp and Webber (2024), algorithm 2.2 and its error: in plain NumPy.
+    """XTrace by Epperly, Tropp and Webber (2024) and its error, in plain NumPy.
 
     The error is the spread of the terms over sqrt(m).
     """

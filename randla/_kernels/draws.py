@@ -1,17 +1,17 @@
 """Draws of counts and proportions for users' models: binomial, beta and what is made of them.
 
 Sources: Kachitvichyanukul and Schmeiser, "Binomial random variate generation", Comm. ACM 31 (1988),
-216-222 (inversion); Hoermann, "The generation of binomial random variates", J. Stat. Comput.
+216-222 (inversion); Hörmann, "The generation of binomial random variates", J. Stat. Comput.
 Simul. 46 (1993), 101-110 (BTRS: transformed rejection with squeeze); Devroye, "Non-uniform random
-variate generation" (1986), XI.1.2 (multinomial), X.4.7 (negative binomial), IX.3.1 and XI.4 (beta
-and Dirichlet as ratios of gammas).
+variate generation", Springer (1986), XI.1.2 (multinomial), X.4.7 (negative binomial), IX.3.1 and
+XI.4 (beta and Dirichlet as ratios of gammas).
 """
 
 import math
 
 import numpy as np
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla._random import exponential, gamma, poisson, uniform
 
 _LARGEST = 9007199254740992  # 2^53: beyond, not every count is a float
@@ -26,7 +26,7 @@ _STIRLING = np.array(
 )  # fmt: skip
 
 
-@inner_kernel
+@kernel
 def _stirling(k):
     if k < 10.0:
         return _STIRLING[np.int64(k)]
@@ -35,7 +35,7 @@ def _stirling(k):
     return (1.0 / 12.0 - s * (1.0 / 360.0 - s / 1260.0)) / j  # the rest is below 3e-11
 
 
-@inner_kernel
+@kernel
 def _inversion(state, n, p):
     """Binomial count for n p < 10, p <= 1/2: the first k with P(X <= k) > U."""
     odds, first = p / (1.0 - p), math.exp(n * math.log1p(-p))
@@ -49,13 +49,13 @@ def _inversion(state, n, p):
             return k
 
 
-@inner_kernel
+@kernel
 def _rejection(state, n, p):
     """Binomial count for n p >= 10, p <= 1/2, by BTRS."""
     mean, odds = n * p, p / (1.0 - p)
     m = math.floor((n + 1.0) * p)  # the mode
     sd = math.sqrt(mean * (1.0 - p))
-    b = 1.15 + 2.53 * sd  # constants here and below: Hoermann (1993), BTRS
+    b = 1.15 + 2.53 * sd  # constants here and below: Hörmann (1993), BTRS
     a = -0.0873 + 0.0248 * b + 0.01 * p
     alpha = (2.83 + 5.1 / b) * sd
     v_r = 0.92 - 4.2 / b
@@ -76,7 +76,7 @@ def _rejection(state, n, p):
         if h < 0.0:
             h = _stirling(m) + _stirling(n - m)
             slope = math.log(odds) + math.log((n - m + 1.0) / (m + 1.0))
-        # log P(k) / P(m). The logarithms that Hoermann multiplies by n + 1 and k + 1/2 differ by
+        # log P(k) / P(m). The logarithms that Hörmann multiplies by n + 1 and k + 1/2 differ by
         # rounding only where n is near 2^53; log1p of the step does not.
         log_ratio = (
             step * slope
@@ -88,13 +88,13 @@ def _rejection(state, n, p):
             return k
 
 
-@inner_kernel
+@kernel
 def _binomial(state, n, p):
     """Binomial count as a float, of a whole float n and p <= 1/2."""
     return _inversion(state, n, p) if n * p < _INVERT_BELOW else _rejection(state, n, p)
 
 
-@inner_kernel
+@kernel
 def _is_count(n):
     """Whether n is a whole number from 0 to 2^53."""
     return 0.0 <= n <= 9007199254740992.0 and n == np.int64(n) and np.int64(n) <= _LARGEST
@@ -120,7 +120,7 @@ def negative_binomial(state, r, p):
     return poisson(state, gamma(state, r) * ((1.0 - p) / p))
 
 
-@inner_kernel
+@kernel
 def _log_gamma_draw(state, shape):
     """Logarithm of a gamma number, finite where the number itself would be zero."""
     if shape >= 1.0:
@@ -128,7 +128,7 @@ def _log_gamma_draw(state, shape):
     return math.log(gamma(state, shape + 1.0)) - exponential(state) / shape  # G U^(1/shape)
 
 
-@inner_kernel
+@kernel
 def _is_shape(a):
     return _LEAST_SHAPE <= a < math.inf
 
@@ -161,7 +161,7 @@ def dirichlet(state, alpha, out):
         out[k] /= total
 
 
-@inner_kernel
+@kernel
 def _minus(high, low, p):
     """Return high + low - p in two floats, by the rounding error of a sum (Knuth's two-sum)."""
     total = high - p

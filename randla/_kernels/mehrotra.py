@@ -3,8 +3,10 @@
 The passes are those of `interior_point`; rows in one part need only the few lines here between
 them, so that iterations are one call, which leaves the interpreter to other threads.
 
-Source: Mehrotra, "On the implementation of a primal-dual interior point method", SIAM J. Optim. 2
-(1992), 575-601; bounded dual variables as in Portnoy and Koenker, Statist. Sci. 12 (1997).
+Sources: Mehrotra, "On the implementation of a primal-dual interior point method", SIAM J. Optim. 2
+(1992), 575-601; bounded dual variables as in Portnoy and Koenker, "The Gaussian hare and the
+Laplacian tortoise: computability of squared-error versus absolute-error estimators", Statist. Sci.
+12 (1997), 279-300.
 """
 
 import numpy as np

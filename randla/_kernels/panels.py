@@ -9,7 +9,7 @@ in the first- or second-level cache while a kernel processes it.
 
 import math
 
-from randla._jit import fused_kernel, inline, inner_summing_kernel, summing_kernel
+from randla._jit import fused_kernel, inline, summing_kernel
 
 #: Rows of a panel: its columns, 2 kB each, fill the first-level cache at d = 16.
 PANEL = 256
@@ -121,7 +121,7 @@ def weighted_gram(panels, q, work, G):
         add_gram(panels[k], q[k], work, G)
 
 
-@inner_summing_kernel
+@summing_kernel
 def square_norms(P, W, work):
     """Put the squared norms of W a for the rows a of one panel into work[0]. work (2, B)."""
     fill(work[0], 0.0)

@@ -36,8 +36,8 @@ def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
 
     References
     ----------
-    .. [1] Price, Song and Woodruff, "Fast regression with an l_inf guarantee", ICALP (2017):
-       similar to its lower bounds.
+    .. [1] Price, Song and Woodruff, "Fast regression with an l_inf guarantee", ICALP (2017),
+       arXiv:1705.10723: similar to its lower bounds.
 
     Examples
     --------

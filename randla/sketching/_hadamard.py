@@ -257,9 +257,8 @@ class BlockSRHT(HadamardSketch):
 
     References
     ----------
-    .. [1] Balabanov, Beaupere, Grigori and Lederer, "Block subsampled randomized Hadamard
-       transform for low-rank approximation on distributed architectures", ICML (2023),
-       arXiv:2210.11295.
+    .. [1] Balabanov, Beaupère, Grigori and Lederer, "Block subsampled randomized Hadamard transform
+       for Nyström approximation on distributed architectures", ICML (2023), arXiv:2210.11295.
 
     Examples
     --------

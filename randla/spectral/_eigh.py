@@ -215,8 +215,11 @@ def _norm_from_products(KX: Array) -> float:
 def _norm_from_forms(F: Array) -> float:
     """From ``F = X'K X``: its norm is not likelier to be small than that of one of its terms.
 
-    (T. W. Anderson, Proc. Amer. Math. Soc. 6 (1955), 170-176: given b, the term is linear in a.)
+    (Anderson's inequality: given b, the term is linear in a.)
     That is ``kappa |ab' - ba'|_F = kappa sqrt(2) |a| |c|``, c what b has orthogonal to a.
+
+    Source: Anderson, "The integral of a symmetric unimodal function over a symmetric convex set and
+    some probability inequalities", Proc. Amer. Math. Soc. 6 (1955), 170-176.
     """
     a, c = (chdtri(df, 1.0 - 0.5 * _FAILURE) for df in (_PROBES, _PROBES - 1))
     return float(np.linalg.norm(F) / np.sqrt(2.0 * a * c))

@@ -99,7 +99,8 @@ class LogdetResult(Result):
 
         References
         ----------
-        .. [1] Johnson, J. Amer. Statist. Assoc. 73 (1978), 536-544.
+        .. [1] Johnson, "Modified t tests and confidence intervals for asymmetrical populations", J.
+           Amer. Statist. Assoc. 73 (1978), 536-544.
         """
         t = float(t_of_tail(0.5 * (1.0 - as_level(level)), self.degrees_of_freedom))
         push = (
@@ -190,8 +191,10 @@ def logdet(
 
     References
     ----------
-    .. [1] Ubaru, Chen and Saad, SIAM J. Matrix Anal. Appl. 38 (2017), 1075-1099.
-    .. [2] Golub and Meurant, Matrices, Moments and Quadrature (2010), chapter 6.
+    .. [1] Ubaru, Chen and Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature",
+       SIAM J. Matrix Anal. Appl. 38 (2017), 1075-1099.
+    .. [2] Golub and Meurant, "Matrices, moments and quadrature with applications", Princeton
+       University Press (2010), chapter 6.
 
     Examples
     --------
@@ -299,7 +302,7 @@ def _asymmetry(A: Any) -> float:
 
 
 def _log_of_pivots(A: Array) -> float:
-    """Of a C-ordered array that is overwritten: log det A, by Cholesky."""
+    """The log-determinant by Cholesky; A is C-ordered and overwritten."""
     L, order = dpotrf(A.T, lower=True, overwrite_a=True, clean=False)
     if order:
         raise ValueError(
@@ -309,7 +312,7 @@ def _log_of_pivots(A: Array) -> float:
 
 
 def _log_of_sparse_pivots(A: Any, scale: float) -> float:
-    """The same by L D L': SuperLU without pivoting, whose U has the diagonal D."""
+    """The log-determinant by L D L': SuperLU without pivoting, whose U has the diagonal D."""
     from scipy.sparse.linalg import splu
 
     options = {"SymmetricMode": True}

@@ -256,11 +256,12 @@ def pivoted_cholesky(
 
     References
     ----------
-    .. [1] Y. Chen, E. N. Epperly, J. A. Tropp and R. J. Webber, "Randomly pivoted Cholesky:
-       practical approximation of a kernel matrix with few entry evaluations", Comm. Pure Appl.
-       Math. 78 (2025), arXiv:2207.06503.
-    .. [2] E. N. Epperly, J. A. Tropp and R. J. Webber, "Embrace rejection: kernel matrix
-       approximation by accelerated randomly pivoted Cholesky", arXiv:2410.03969.
+    .. [1] Chen, Epperly, Tropp and Webber, "Randomly pivoted Cholesky: practical approximation of a
+       kernel matrix with few entry evaluations", Comm. Pure Appl. Math. 78 (2025), 995-1041,
+       arXiv:2207.06503.
+    .. [2] Epperly, Tropp and Webber, "Embrace rejection: kernel matrix approximation by accelerated
+       randomly pivoted Cholesky", SIAM J. Matrix Anal. Appl. 46 (2025), 2527-2557,
+       arXiv:2410.03969.
 
     Examples
     --------

@@ -12,7 +12,10 @@ From there one way: ``Y = A V = U diag(s) W'``, ``V <- V W``. So ``A V = U diag(
 the error of the approximation is ``|A|_F^2 - sum(s^2)`` by Pythagoras, and each s is a lower bound.
 The upper ones are in `_krylov.brackets`.
 
-Sources: Halko, Martinsson and Tropp, SIAM Rev. 53 (2011), 217-288; Musco and Musco, NeurIPS (2015).
+Sources: Halko, Martinsson and Tropp, "Finding structure with randomness: probabilistic algorithms
+for constructing approximate matrix decompositions", SIAM Rev. 53 (2011), 217-288; Musco and Musco,
+"Randomized block Krylov methods for stronger and faster approximate singular value decomposition",
+NeurIPS (2015), arXiv:1504.05477.
 """
 
 from __future__ import annotations
@@ -123,9 +126,12 @@ def svd(
 
     References
     ----------
-    .. [1] Halko, Martinsson and Tropp, SIAM Rev. 53 (2011), 217-288.
-    .. [2] Musco and Musco, NeurIPS (2015), arXiv:1504.05477.
-    .. [3] Li and Li, Linear Algebra Appl. 395 (2005), 183-190.
+    .. [1] Halko, Martinsson and Tropp, "Finding structure with randomness: probabilistic algorithms
+       for constructing approximate matrix decompositions", SIAM Rev. 53 (2011), 217-288.
+    .. [2] Musco and Musco, "Randomized block Krylov methods for stronger and faster approximate
+       singular value decomposition", NeurIPS (2015), arXiv:1504.05477.
+    .. [3] Li and Li, "A note on eigenvalues of perturbed Hermitian matrices", Linear Algebra Appl.
+       395 (2005), 183-190.
 
     Examples
     --------

@@ -37,7 +37,6 @@ FEW_COORDINATES = 64
 
 _BLOCK_BYTES = 1 << 18  # multiplied at a time
 _PART_NUMBERS = 1 << 17  # coordinates of a part of a pass over the points
-_GRAM_COORDINATES = 512  # multiplied at a time
 _SAFE_EXPONENT = 900  # of numbers whose sums stay in range
 _LAST_EXPONENT = 1020  # of a unit: a length of some units stays in range
 
@@ -306,22 +305,6 @@ def mean_difference(x: Any, y: Any) -> Array:
     delta = np.asarray(x.mean - y.mean)
     # in units of the clouds: the rounding of equal means
     return delta if np.abs(delta).max() > 4e-16 else np.zeros_like(delta)
-
-
-def gram_traces(x: Cloud, y: Cloud, units: Array) -> tuple[float, float, float]:
-    """Traces of S S, S T and T T, where S and T are the covariances of x and y times `units`.
-
-    From the inner products of all points: tr ST = sum_ij a_i b_j ((x_i - m_x)'(y_j - m_y))^2; for
-    few points, these are fewer numbers than d^2.
-    """
-    n = x.size
-    scale, G = np.sqrt(np.repeat(units, (n, y.size))), np.zeros((n + y.size, n + y.size))
-    for first in range(0, x.dim, _GRAM_COORDINATES):
-        last = min(first + _GRAM_COORDINATES, x.dim)
-        Z = np.concatenate([x.deviations(first, last), y.deviations(first, last)], axis=1) * scale
-        G += Z.T @ Z
-    G *= G
-    return float(G[:n, :n].sum()), float(G[:n, n:].sum()), float(G[n:, n:].sum())
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,9 +109,9 @@ def sliced_wasserstein_flow(
 
     References
     ----------
-    .. [1] Pitie, Kokaram and Dahyot, "Automated color grading using color distribution
+    .. [1] Pitié, Kokaram and Dahyot, "Automated colour grading using colour distribution
        transfer", Comput. Vis. Image Underst. 107 (2007), 123-137.
-    .. [2] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
+    .. [2] Bonneel, Rabin, Peyré and Pfister, "Sliced and Radon Wasserstein barycenters of
        measures", J. Math. Imaging Vis. 51 (2015), 22-45.
 
     Examples
@@ -207,7 +207,7 @@ def sliced_wasserstein_barycenter(
 
     References
     ----------
-    .. [1] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
+    .. [1] Bonneel, Rabin, Peyré and Pfister, "Sliced and Radon Wasserstein barycenters of
        measures", J. Math. Imaging Vis. 51 (2015), 22-45.
 
     Examples

@@ -172,7 +172,7 @@ def sliced_wasserstein_gradient(
 
     References
     ----------
-    .. [1] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
+    .. [1] Bonneel, Rabin, Peyré and Pfister, "Sliced and Radon Wasserstein barycenters of
        measures", J. Math. Imaging Vis. 51 (2015), 22-45.
 
     Examples
@@ -211,7 +211,7 @@ def sliced_wasserstein_gradient(
     kept = {"X": x.kept, "Y": y.kept}
 
     def complete(name: str, estimate: Estimate | None) -> tuple[Any, Any]:
-        """With zeros for points without weight; no error for the user's directions."""
+        """A gradient with zeros for points without weight; no error for the user's directions."""
         if estimate is None:
             return None, None
         full, errors = (_with_zeros(rows, kept[name], sizes[name]) for rows in estimate)

@@ -146,7 +146,7 @@ def sliced_wasserstein_matrix(
 
     References
     ----------
-    .. [1] Kolori, Zou and Rohde, "Sliced Wasserstein kernels for probability distributions",
+    .. [1] Kolouri, Zou and Rohde, "Sliced Wasserstein kernels for probability distributions",
        CVPR (2016), 5258-5267.
 
     Examples

@@ -78,7 +78,7 @@ def wasserstein_1d(
 
     References
     ----------
-    .. [1] Santambrogio, "Optimal Transport for Applied Mathematicians", Birkhaeuser (2015),
+    .. [1] Santambrogio, "Optimal transport for applied mathematicians", Birkhäuser (2015),
        chapter 2.
 
     Examples

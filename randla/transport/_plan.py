@@ -158,7 +158,7 @@ def expected_sliced_plan(
 
     References
     ----------
-    .. [1] Liu, Diaz Martin, Bai, Shahbazi, Thorpe, Aldroubi and Kolori, "Expected sliced transport
+    .. [1] Liu, Díaz Martín, Bai, Shahbazi, Thorpe, Aldroubi and Kolouri, "Expected sliced transport
        plans", ICLR (2025), arXiv:2410.12176.
 
     Examples

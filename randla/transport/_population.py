@@ -3,11 +3,10 @@
 The cost of two samples, on each direction, differs from that of the laws for three reasons: it
 varies with the samples, it is too large on average, and there are finitely many directions.
 
-*Variance.* By the central limit theorem for p > 1 (del Barrio, Gonzalez Sanz and Loubes; for the
-sliced distance: del Barrio, Loubes and Rodriguez-Vitores, arXiv:2503.18831) the cost varies like
-the means of phi(X) and psi(Y), with phi and psi the means over the directions of the Kantorovich
-potentials. The square of an estimated mean over directions is too large by its own noise. The
-product of those from two independent halves of the directions is not.
+*Variance.* By the central limit theorem for p > 1 the cost varies like the means of phi(X) and
+psi(Y), with phi and psi the means over the directions of the Kantorovich potentials. The square of
+an estimated mean over directions is too large by its own noise. The product of those from two
+independent halves of the directions is not.
 
 *Bias.* The cost is convex in the two measures. The second term of its expansion is an integral over
 products of quantile densities of the two samples, which are independent: products of spacings
@@ -15,6 +14,11 @@ estimate it without bias (`fill_biases`). It is subtracted on each direction.
 
 If the laws are (nearly) equal the potentials vanish and the rest of the expansion matters: the
 error then includes a third of the bias, or the noise of the spacings if that is larger.
+
+Sources: del Barrio, González Sanz and Loubes, "Central limit theorems for general transportation
+costs", Ann. Inst. H. Poincaré Probab. Statist. 60 (2024), 847-873; for the sliced distance,
+Rodríguez-Vítores, del Barrio and Loubes, "An improved central limit theorem for the empirical
+sliced Wasserstein distance", arXiv:2503.18831 (2025).
 """
 
 import math

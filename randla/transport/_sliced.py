@@ -180,8 +180,8 @@ def sliced_wasserstein(
        arXiv:2305.00402.
     .. [2] Leluc, Dieuleveut, Portier, Segers and Zhuman, "Sliced-Wasserstein estimation with
        spherical harmonics as control variates", ICML (2024), arXiv:2402.01493.
-    .. [3] del Barrio, Loubes and Rodriguez-Vitores, "A central limit theorem for the sliced
-       Wasserstein distance", arXiv:2503.18831.
+    .. [3] Rodríguez-Vítores, del Barrio and Loubes, "An improved central limit theorem for the
+       empirical sliced Wasserstein distance", arXiv:2503.18831 (2025).
 
     Examples
     --------

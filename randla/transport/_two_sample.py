@@ -142,8 +142,8 @@ def sliced_wasserstein_test(
 
     References
     ----------
-    .. [1] Lehmann and Romano, "Testing statistical hypotheses", 3rd ed., Springer (2005), section
-       15.2.
+    .. [1] Lehmann and Romano, "Testing statistical hypotheses", 3rd edition, Springer (2005),
+       section 15.2.
 
     Examples
     --------

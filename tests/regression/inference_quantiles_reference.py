@@ -16,7 +16,7 @@ def bandwidth(n, tau):
     return h
 
 
-def recipe(A, b, fits, tau, *, weights=None, repeats=False, kind="robust"):
+def sandwich(A, b, fits, tau, *, weights=None, repeats=False, kind="robust"):
     """D, D_0 and the number of rows behind the errors at tau.
 
     ``fits(taus)`` are the coefficients (d, k) at several quantiles.
@@ -53,7 +53,7 @@ def recipe(A, b, fits, tau, *, weights=None, repeats=False, kind="robust"):
 
 def joint_covariance(A, b, fits, taus, **options):
     """(k d, k d), coefficients fastest."""
-    parts = [recipe(A, b, fits, tau, **options) for tau in taus]
+    parts = [sandwich(A, b, fits, tau, **options) for tau in taus]
     inverses, D0 = [np.linalg.inv(D) for D, _ in parts], parts[0][1]
     return np.block([
         [(min(s, t) - s * t) * (inverses[i] @ D0 @ inverses[j]) for j, t in enumerate(taus)]

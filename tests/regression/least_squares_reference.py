@@ -98,7 +98,7 @@ def exact_shortest(A, b):
 def columnwise_backward_error(A, b, x, *, digits=200):
     """The formula of the library and the least change in the Frobenius norm, in 200 digits.
 
-    Of A with columns of norm 1. The second one is the theorem of Walden, Karlson and Sun.
+    Of A with columns of norm 1. The second one is the theorem of Waldén, Karlson and Sun.
     """
     from mpmath import mp
 
@@ -124,7 +124,7 @@ def columnwise_backward_error(A, b, x, *, digits=200):
 
 
 def backward_error(A, b, x):
-    """Karlson and Walden's estimate with the SVD of A, its columns and b scaled to size 1."""
+    """Karlson and Waldén's estimate with the SVD of A, its columns and b scaled to size 1."""
     used = np.abs(A).max(axis=0) > 0
     A, x = A[:, used], x[used]
     exponents = -np.frexp(np.abs(A).max(axis=0))[1]

@@ -14,7 +14,7 @@ from randla.regression._errors.options import InferenceWarning
 from tests.regression.inference_quantiles_reference import (
     joint_covariance,
     power_covariance,
-    recipe,
+    sandwich,
 )
 
 statsmodels = pytest.importorskip("statsmodels")
@@ -358,7 +358,7 @@ def test_a_rare_indicator_in_the_tail():
         result = fit.inference(A, b)
     assert np.isnan(result.standard_error).tolist() == [False, False, False, True]
     rest = np.delete(A, 7, axis=0)[:, :3]  # the sums of squared scores leave out that row
-    D, _ = recipe(A, b, lambda taus: lp_regression(A, b, tau=taus).x, 0.5)
+    D, _ = sandwich(A, b, lambda taus: lp_regression(A, b, tau=taus).x, 0.5)
     half = np.linalg.inv(D[:3, :3])
     expected = 0.25 * half @ rest.T @ rest @ half
     np.testing.assert_allclose(result.covariance[:3, :3], expected, rtol=1e-9)

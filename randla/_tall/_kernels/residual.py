@@ -9,12 +9,12 @@ determines the error of the solution. So 64 rows are summed plainly and such sum
 which costs nothing and leaves an error like that of Householder QR.
 """
 
-from randla._jit import inner_kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 
 _ROWS = 64
 
 
-@inner_kernel
+@kernel
 def _add_compensated(out, carry, part):
     """Add `part` to `out` exactly, up to rounding of `carry` (Knuth's two-sum); clear `part`."""
     for j in range(out.size):
@@ -36,11 +36,11 @@ def residual_gradient(A, b, x, work, out):
     for first in range(0, n, _ROWS):
         for i in range(first, min(first + _ROWS, n)):
             dot = 0.0
-            for j in range(d):
+            for j in range(d):  # a_i'x
                 dot += A[i, j] * x[j]
             r = b[i] - dot
             squares += r * r
-            for j in range(d):
+            for j in range(d):  # A'r
                 part[j] += r * A[i, j]
         _add_compensated(out, carry, part)
     for j in range(d):

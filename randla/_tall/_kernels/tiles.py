@@ -55,7 +55,7 @@ def row_norms(X, out):
             out[i] = largest
             continue
         total = 0.0
-        for j in range(d):
+        for j in range(d):  # |x| = c |x / c|
             scaled = X[i, j] / largest
             total += scaled * scaled
         out[i] = largest * math.sqrt(total)

@@ -110,7 +110,7 @@ class Bread:
 
     @classmethod
     def of(cls, D: Array, n: float) -> Bread:
-        """From the eigenvalues above n rounding errors."""
+        """The inverse of D on its eigenvectors with eigenvalues above n rounding errors."""
         diagonal = D.diagonal()
         scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
         values, vectors = np.linalg.eigh(D * scale * scale[:, None])

@@ -22,8 +22,11 @@ The degrees of freedom are those of Bell and McCaffrey: Satterthwaite's for inde
 
 No matrix has a row for each row of A, or for each group, on both sides.
 
-Sources: Bell and McCaffrey, Survey Methodology 28 (2002); Imbens and Kolesar, Review of Economics
-and Statistics 98 (2016); MacKinnon, Nielsen and Webb, Journal of Applied Econometrics 38 (2023).
+Sources: Bell and McCaffrey, "Bias reduction in standard errors for linear regression with
+multi-stage samples", Survey Methodology 28 (2002), 169-181; Imbens and Kolesár, "Robust standard
+errors in small samples: some practical advice", Rev. Econ. Stat. 98 (2016), 701-712; MacKinnon,
+Nielsen and Webb, "Fast and reliable jackknife and bootstrap methods for cluster-robust inference",
+J. Appl. Econometrics 38 (2023), 671-694.
 """
 
 from __future__ import annotations
@@ -320,7 +323,7 @@ def _by_series(K: Array, Y: Array, power: float, size: float) -> tuple[Array, Ar
 def _by_spectrum(
     K: Array, Y: Array, power: float, limit: float
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """The same for any K, without the directions of eigenvalues above `limit`.
+    """As `_by_series`, for any K, without the directions of eigenvalues above `limit`.
 
     Also K without them, these directions (m, p), and which K have an eigenvalue above 1/2.
     """

@@ -14,10 +14,14 @@ With the bandwidth h of Hall and Sheather (halved until tau -+ h are quantiles) 
 Here :math:`\ell_i = a_i^T G D_0 G a_i` is the variance of :math:`a_i^T x` for a unit density; for
 unit weights, the leverage.
 
-Sources: Hall and Sheather, J. R. Statist. Soc. B 50 (1988); Siddiqui, J. Res. NBS 64B (1960);
-Hendricks and Koenker, J. Amer. Statist. Assoc. 87 (1992); Powell, in "Nonparametric and
-semiparametric methods in econometrics" (1991); Parente and Santos Silva, J. Econometric Methods 5
-(2016). The shrunk quotient is our own.
+Sources: Hall and Sheather, "On the distribution of a studentized quantile", J. R. Statist. Soc. B
+50 (1988), 381-391; Siddiqui, "Distribution of quantiles in samples from a bivariate population", J.
+Res. Nat. Bur. Stand. 64B (1960), 145-150; Hendricks and Koenker, "Hierarchical spline models for
+conditional quantiles and the demand for electricity", J. Amer. Statist. Assoc. 87 (1992), 58-68;
+Powell, "Estimation of monotonic regression models under quantile restrictions", in "Nonparametric
+and semiparametric methods in econometrics", Cambridge University Press (1991), 357-384; Parente and
+Santos Silva, "Quantile regression with clustered data", J. Econometric Methods 5 (2016), 1-15. The
+shrunk quotient is our own.
 """
 
 from __future__ import annotations

@@ -14,7 +14,10 @@ A row of leverage one carries no information about its own error: its residual i
 out of the sum, and the coefficients that depend on it have no error; the errors of the others are
 then exactly those of a fit without the row and without its direction.
 
-Sources: White, Econometrica 48 (1980); MacKinnon and White, J. Econometrics 29 (1985) (HC1-HC3).
+Sources: White, "A heteroskedasticity-consistent covariance matrix estimator and a direct test for
+heteroskedasticity", Econometrica 48 (1980), 817-838; MacKinnon and White, "Some
+heteroskedasticity-consistent covariance matrix estimators with improved finite sample properties",
+J. Econometrics 29 (1985), 305-325 (HC1-HC3).
 """
 
 from __future__ import annotations

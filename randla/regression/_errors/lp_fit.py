@@ -57,7 +57,7 @@ class LpFit:
         cls, x: Array, value: Any, dual: Any, *, p: float, taus: tuple[float, ...] | None,
         rank: int, solve: Callable[..., Array],
     ) -> LpFit:  # fmt: skip
-        """From the result of `lp_regression`; the norm at p = 1 is two losses of the median."""
+        """The fit of a result of `lp_regression`; the norm at p = 1 is two losses of the median."""
         n, d = len(dual), len(x)
         x, value, dual = x.reshape(d, -1), np.reshape(value, -1), dual.reshape(n, -1)
         if p > 1.0:

@@ -13,8 +13,9 @@ cancels the preceding term: :math:`g_i^4 (1 - h_i)^2` replaces both.) As
 the same pass; the trace itself costs :math:`O(n d^2)` for each coefficient and is computed if the
 bound is below 100, as above that quantiles differ by less than 1.3 %.
 
-Sources: Bell and McCaffrey, Survey Methodology 28 (2002); Imbens and Kolesar, Review of Economics
-and Statistics 98 (2016).
+Sources: Bell and McCaffrey, "Bias reduction in standard errors for linear regression with
+multi-stage samples", Survey Methodology 28 (2002), 169-181; Imbens and Kolesár, "Robust standard
+errors in small samples: some practical advice", Rev. Econ. Stat. 98 (2016), 701-712.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def lp_inference(
 
 
 def _without_rounding(errors: Errors, rows: LpRows) -> Errors:
-    """Without a p-value for a coefficient that is itself a rounding error of a perfect fit."""
+    """Errors without p-values of coefficients that are rounding errors of a perfect fit."""
     sizes = np.sqrt(rows.gram.diagonal())[:, None] * np.abs(rows.y)
     is_rounding = (sizes > 0.0) & (sizes <= ZERO * EPS * sizes.sum(axis=0))
     fitted = diagonal(errors.covariance, sizes.shape) == 0.0

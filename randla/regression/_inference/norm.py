@@ -8,7 +8,7 @@ With :math:`\psi_i = |r_i|^{p-1} \operatorname{sign} r_i`, :math:`c_i = (p-1) |r
 where a frequency w means w equal rows: w instead of w^2, and the leverage of one of them. For p <
 3/2 the c_i have no mean square, above p = 3 sixth moments would have to be estimated.
 
-Source: Huber, "Robust statistics" (1981), section 7.6.
+Source: Huber, "Robust statistics", Wiley (1981), section 7.6.
 """
 
 from __future__ import annotations

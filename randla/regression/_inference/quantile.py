@@ -8,7 +8,7 @@ For quantiles s and t, with :math:`D_s = \sum_i w_i f_{s,i} a_i a_i^T` from dens
 where m is w^2, for frequencies w. If rows of positive density do not determine all coefficients (a
 rare indicator, a far tail), the others keep their errors, from the rows that do not involve those.
 
-Source: Koenker, "Quantile regression" (2005), sections 3.2 and 3.4.
+Source: Koenker, "Quantile regression", Cambridge University Press (2005), sections 3.2 and 3.4.
 """
 
 from __future__ import annotations

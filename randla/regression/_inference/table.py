@@ -41,7 +41,7 @@ def as_text(inference: Inference) -> str:
 
 
 def as_html(inference: Inference) -> str:
-    """The same as tables."""
+    """The summary as HTML tables."""
     facts = "".join(
         f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
         f"<td style='text-align:left'>{html.escape(value)}</td></tr>"

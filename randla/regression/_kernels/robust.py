@@ -8,12 +8,12 @@ one. See `randla.regression._errors.independent_rows`.
 
 import numpy as np
 
-from randla._jit import fused_kernel, inner_fused_kernel, inner_summing_kernel, summing_kernel
+from randla._jit import fused_kernel, summing_kernel
 
 BLOCK = 248  # rows; lines of a power of two bytes would collide in the cache
 
 
-@inner_fused_kernel
+@fused_kernel
 def _turn(X, out):
     """Copy X' (d, n) to `out`: four rows at a time, which are stored as one."""
     n, d = X.shape
@@ -51,7 +51,7 @@ def _combine(weights, V, out):
             out[i] += w0 * v0[i]
 
 
-@inner_summing_kernel
+@summing_kernel
 def _add_weighted(V, w, r, out):
     """Add V diag(w) V' of the first r rows to `out` on and below the diagonal, two by two.
 
@@ -75,7 +75,7 @@ def _add_weighted(V, w, r, out):
             out[a + 1, e + 1] += s11
 
 
-@inner_summing_kernel
+@summing_kernel
 def _add_products(V, x, out):
     """Add V x to `out`."""
     for a in range(V.shape[0]):
@@ -106,9 +106,9 @@ def add_rows(X, B, root, L, K, repeats, power, least, meat, products, sums):
         lines = work[: n_lines * m].reshape(n_lines, m)  # contiguous, as the compiler must know
         left, f, P, columns = lines[0], lines[1], lines[2 : 2 + r + k], lines[2 + r + k :]
         _turn(X[first : first + m], columns)
-        for a in range(r + k):
+        for a in range(r + k):  # q = X K, and X Y
             _combine(L[a], columns, P[a])
-        for c in range(k):
+        for c in range(k):  # B - X Y
             residual = P[r + c]
             for i in range(m):
                 residual[i] = B[first + i, c] - residual[i]
@@ -119,13 +119,13 @@ def add_rows(X, B, root, L, K, repeats, power, least, meat, products, sums):
                 for i in range(m):
                     x[i] *= v[i]
         left[:] = 1.0
-        for a in range(r):
+        for a in range(r):  # 1 - h = 1 - |q|^2
             q = P[a]
             for i in range(m):
                 left[i] -= q[i] * q[i]
         for i in range(m):
             n_heavy += left[i] < least
-        for c in range(k):
+        for c in range(k):  # sum r_c r_e / (1 - h)^power q q'
             for e in range(c + 1):
                 x, y = P[r + c], P[r + e]
                 for i in range(m):
@@ -135,7 +135,7 @@ def add_rows(X, B, root, L, K, repeats, power, least, meat, products, sums):
         if repeats:
             for i in range(m):
                 f[i] = root[first + i] * root[first + i]
-        if K.size:
+        if K.size:  # g = q K', over what is no longer needed
             for j in range(K.shape[0]):
                 _combine(K[j], P[:r], columns[j])
             moments(columns, left, f if repeats else f[:0], least, sums)
@@ -165,7 +165,7 @@ def moments(G, left, counts, least, out):
             rest = left[first + i]
             count = counts[first + i] if counts.size else 1.0
             inverse[i] = 0.0 if rest < least else 1.0 / rest
-            fourth[i], second[i] = count * (2.0 * rest - 1.0), count * (1.0 - rest)
+            fourth[i], second[i] = count * (2.0 * rest - 1.0), count * (1.0 - rest)  # 1 - 2 h, h
         for j in range(G.shape[0]):
             g, s4, s2 = G[j, first : first + m], 0.0, 0.0
             for i in range(m):

@@ -77,14 +77,14 @@ def refit(panels, weight, r, side, basis, inverse, far, tau, most, step, order):
     q, times = step[0], step[1].reshape(-1)
     for j in range(d):
         g[j] = far[j]
-    for k in range(K):
+    for k in range(K):  # g = A'diag(w) z of the rows outside the basis
         for t in range(PANEL):  # tau, tau - 1 or 0
             q[k, t] = weight[k, t] * side[k, t] * ((tau - 0.5) * side[k, t] + 0.5)
         add_adjoint(panels[k], q[k], g)
     reach = near = math.inf  # only rows reached before this time are examined
     for pivot in range(most):
         leaving, up, steepest, slope = -1, True, 0.0, 0.0
-        for m in range(d):
+        for m in range(d):  # z = -(B^-T g)_m; the edge along column m of B^-1 has its length
             z, length = 0.0, 0.0
             for i in range(d):
                 z -= inverse[i, m] * g[i]
@@ -97,7 +97,7 @@ def refit(panels, weight, r, side, basis, inverse, far, tau, most, step, order):
         if leaving < 0:
             return DONE, pivot
         sign = -1.0 if up else 1.0  # the residual of the leaving row grows, or falls
-        for i in range(d):
+        for i in range(d):  # y + s p, with residuals r - s q, q = A p
             p[i] = sign * inverse[i, leaving]
         still, entering, length, count = _reach(p), -1, 0.0, 0
         for k in range(K):
@@ -201,7 +201,7 @@ def walk(panels, r, side, basis, inverse, z, fixed, tau, sign, limits, metric, p
     p, alpha = np.zeros(w), np.empty(d)
     length = 0.0
     for count in range(len(jumps)):
-        for i in range(d):
+        for i in range(d):  # y + s p: only t'y changes in the basis; residuals r - s q, q = A p
             p[i] = sign * inverse[i, fixed]
         still, shortest, entering = _reach(p), math.inf, -1
         for k in range(K):
@@ -239,7 +239,7 @@ def walk(panels, r, side, basis, inverse, z, fixed, tau, sign, limits, metric, p
                 room = (tau - z[m]) / rate if rate > 0.0 else (tau - 1.0 - z[m]) / rate
                 if room < share:
                     share, leaving = max(room, 0.0), m
-        place[1] += alpha[fixed] * down * share
+        place[1] += alpha[fixed] * down * share  # S, the multiplier of t
         for m in range(d):
             z[m] -= alpha[m] * down * share
         jumps[count, 0], jumps[count, 1] = place[0], place[1]

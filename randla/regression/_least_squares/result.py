@@ -183,7 +183,7 @@ class LstsqResult(LinearFit):
         The least :math:`\eta`, up to a small factor, such that changes of each column of A by at
         most :math:`\eta` times its norm make x an exact solution: it detects errors in the
         coefficients of columns of any scale. The rows of a ridge count as rows of A. It is computed
-        by a formula like that of Karlson and Walden. The residual costs a pass over A on first
+        by a formula like that of Karlson and Waldén. The residual costs a pass over A on first
         access; until then the result keeps references to A and b, which must not change. After a
         single sketch it is the expected size. For a Kronecker product, and after LSQR without a
         preconditioner, it is relative to the norm of A as a whole.
@@ -347,8 +347,8 @@ class LstsqResult(LinearFit):
         ----------
         .. [1] MacKinnon and White, "Some heteroskedasticity-consistent covariance matrix estimators
            with improved finite sample properties", J. Econometrics 29 (1985), 305-325.
-        .. [2] Imbens and Kolesar, "Robust standard errors in small samples: some practical advice",
-           Review of Economics and Statistics 98 (2016), 701-712.
+        .. [2] Imbens and Kolesár, "Robust standard errors in small samples: some practical advice",
+           Rev. Econ. Stat. 98 (2016), 701-712.
 
         Examples
         --------

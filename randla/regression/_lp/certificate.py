@@ -10,8 +10,8 @@ where T makes the columns of A T, or of some of its rows, orthonormal. As
 :math:`\|r\|_2 \le c f(r)`, the least loss F is at least
 :math:`(z^T r_0 - h c f(r_0)) / (1 + h c) \ge z^T r_0 - 2 h c f(r_0)`. So e need not be zero. It is
 summed in twice the precision, so that h is the rounding error of z itself, for any condition number
-of A. The rounding errors of the residuals are added (Higham, "Accuracy and Stability of Numerical
-Algorithms", 2002, section 3.1).
+of A. The rounding errors of the residuals are added (Higham, "Accuracy and stability of numerical
+algorithms", 2nd edition, SIAM (2002), section 3.1).
 """
 
 from collections.abc import Callable

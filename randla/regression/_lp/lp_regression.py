@@ -192,7 +192,7 @@ def _least_squares(data: TallData, rank: int) -> Array:
 
     Householder QR of rows in the order of their size is stable row by row, however the weights
     differ: Cox and Higham, "Stability of Householder QR factorization for weighted least squares
-    problems" (1998).
+    problems", in "Numerical analysis 1997", Longman (1998), 57-73.
     """
     M = data.weighted_rows()  # [A b]
     X, b, x = M[:, :-1], M[:, -1], np.zeros(data.d)

@@ -132,7 +132,7 @@ class _Band:
         return cls(source, x, tau, weights, perfect, vertex, near, index, _LIMIT)
 
     def wider(self) -> _Band:
-        """The same with more rows."""
+        """The band with more rows."""
         assert self.vertex is not None
         limit = _WIDER * self.limit
         near, index = self.vertex.near(limit)

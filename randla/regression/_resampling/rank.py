@@ -11,10 +11,10 @@ row reaches the fit, so that all of its steps are found one by one, each by one 
 from the vertex of the fit outward; T is never evaluated at a jump, where z(c) is not unique. The
 steps are stored, so that intervals of any level up to a limit need no data.
 
-Sources: Koenker, "Confidence intervals for regression quantiles", in Mandl and Huskova (eds.),
-Asymptotic Statistics (1994), 349-359 (parametric programming; interpolation between jumps); Koenker
-and Machado, "Goodness of fit and related inference processes for quantile regression", J. Amer.
-Statist. Assoc. 94 (1999), 1296-1310 (weights).
+Sources: Koenker, "Confidence intervals for regression quantiles", in "Asymptotic statistics",
+Springer (1994), 349-359 (parametric programming; interpolation between jumps); Koenker and Machado,
+"Goodness of fit and related inference processes for quantile regression", J. Amer. Statist. Assoc.
+94 (1999), 1296-1310 (weights).
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class NullSpace:
 
     @classmethod
     def of(cls, V: Array, scale: Array) -> NullSpace:
-        """From orthonormal V for columns of size one, obtained from those of X by `scale`."""
+        """The null space of X, from an orthonormal V: that of its columns scaled to size one."""
         return cls(
             np.asarray(np.linalg.qr(scale[:, None] * V)[0], np.float64),
             np.square(V).sum(axis=1) <= _OUTSIDE,

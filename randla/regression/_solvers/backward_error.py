@@ -41,7 +41,7 @@ def columnwise_backward_error(R: Array, g: Array, Y: Array, squares: Array) -> f
     of the columns of A make a y the exact solution. Let the columns of A, and of its factor R, have
     norm 1. To first order E must satisfy :math:`A^T E y - E^T r = g`, where
     :math:`|E y|_2 \le \eta |y|_1` and :math:`|E_j^T r| \le \eta |r|_2`. The least squares of both,
-    each over its bound, give as in the formula of Karlson and Walden
+    each over its bound, give as in the formula of Karlson and Waldén
 
     .. math:: \eta = |(R^T R + \omega^2 I)^{-1/2} g|_2 / |y|_1, \qquad \omega = |r|_2 / |y|_1 .
 

@@ -46,7 +46,7 @@ class _Spectra:
         return Y.reshape(-1, self.shape[2])
 
     def backward_error(self, g: Array, Y: Array, squares: Array) -> float:
-        """Karlson and Walden's estimate, the largest over the right-hand sides."""
+        """Karlson and Waldén's estimate, the largest over the right-hand sides."""
         norm = column_norms(Y)
         norm = np.where(norm > 0.0, norm, np.inf)
         omega = np.hypot(np.sqrt(squares) / norm, self.ridge**0.5)

@@ -24,7 +24,7 @@ class Preconditioner(ABC):
     r"""The interface that refinement needs of a factor R of a matrix A with scaled columns.
 
     P is a matrix (d, r) with A P nearly orthonormal. The estimate of the backward error is that of
-    Karlson and Walden, "Estimation of optimal backward perturbation bounds for the linear least
+    Karlson and Waldén, "Estimation of optimal backward perturbation bounds for the linear least
     squares problem", BIT 37 (1997), 862-869, with R in place of A. For a residual r, a solution y,
     and g = A'r,
 

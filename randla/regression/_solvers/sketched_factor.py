@@ -1,8 +1,10 @@
 r"""A preconditioner from a sketch.
 
 With R from a QR of :math:`SAD`, the matrix :math:`A D R^{-1}` has a condition number near
-:math:`(1 + \eta)/(1 - \eta)`, :math:`\eta = \sqrt{d/m}`, for any condition number of A (Rokhlin and
-Tygert, PNAS 105, 2008).
+:math:`(1 + \eta)/(1 - \eta)`, :math:`\eta = \sqrt{d/m}`, for any condition number of A.
+
+Source: Rokhlin and Tygert, "A fast randomized algorithm for overdetermined linear least-squares
+regression", Proc. Natl. Acad. Sci. 105 (2008), 13212-13217.
 """
 
 from __future__ import annotations

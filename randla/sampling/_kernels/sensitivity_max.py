@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inner_kernel, kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 
 _PARALLEL = 1e-10  # a row this near the face along which a step goes does not block it
 _OPTIMAL = 1e-12
@@ -47,7 +47,7 @@ def first_row(X, norms, r, step, q):
     return place, best
 
 
-@inner_kernel
+@kernel
 def take_out(p, Q, k):
     """Remove from p its components along the first k rows of Q, orthonormal, twice."""
     for _ in range(2):  # twice is enough (Kahan)
@@ -57,7 +57,7 @@ def take_out(p, Q, k):
                 p[j] -= component * Q[m, j]
 
 
-@inner_kernel
+@kernel
 def copy_rows(X, rows, B):
     """Copy some rows of X into B, entry by entry: this compiles far faster than row by row."""
     for k in range(rows.size):
@@ -65,7 +65,7 @@ def copy_rows(X, rows, B):
             B[k, j] = X[rows[k], j]
 
 
-@inner_kernel
+@kernel
 def invert(B, inverse):
     """The inverse of B, which is overwritten, by elimination with pivoting; False if singular."""
     d = B.shape[0]
@@ -95,7 +95,7 @@ def invert(B, inverse):
     return True
 
 
-@inner_kernel
+@kernel
 def first_vertex(X, norms, a, active, signs, r, q, step, Q):
     """A vertex reached from 0 in the direction a; False if there is none."""
     d = a.size

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inner_summing_kernel, kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 from randla._kernels.interior_point import DUAL, FIELDS, RESIDUAL, Part, form, start
 from randla._kernels.mehrotra import iterate_until
 from randla._kernels.panels import PANEL, add_adjoint, fill, product
@@ -128,7 +128,7 @@ def least_absolute(part, norm, tol, enough, nothing, far, y):
     total = 0.0
     for k in range(part.state.shape[0]):
         z = part.state[k]
-        fill(z[DUAL], 0.5)
+        fill(z[DUAL], 0.5)  # z = 2 a - 1 = 0
         for t in range(PANEL):
             total += abs(z[RESIDUAL, t])
     start(part, _FLAT * total / part.n)
@@ -163,7 +163,7 @@ def dual_bound(part, norm, kappa, y, rho):
     return max((value - error * norm) / (1.0 + error), 0.0)
 
 
-@inner_summing_kernel
+@summing_kernel
 def sum_without(P, x, own, residuals):
     """``residuals = X x``, 0 at position `own`; returns the sum of their absolute values."""
     product(P, x, residuals)

@@ -62,7 +62,7 @@ def dual_norm(z, q, lanes):
     if top == 0.0 or not top < math.inf:
         return top
     inverse, total = 1.0 / top, 0.0
-    for k in range(z.shape[0]):
+    for k in range(z.shape[0]):  # |z|_q = c |z / c|_q, in range for any q
         for lane in range(PANEL):
             total += power(max(abs(z[k, lane]) * inverse, 1e-30), q)
     return top * total ** (1.0 / q)

@@ -172,7 +172,7 @@ def kalman_smoother(
     .. [1] Kaminski, Bryson and Schmidt, "Discrete square root filtering: a survey of current
        techniques", IEEE Trans. Automat. Control 16 (1971), 727-736.
     .. [2] Park and Kailath, "Square-root Bryson-Frazier smoothing algorithms", IEEE Trans.
-       Automat. Control 40 (1995).
+       Automat. Control 40 (1995), 761-766.
     .. [3] de Jong, "The diffuse Kalman filter", Ann. Statist. 19 (1991), 1073-1083.
 
     Examples

@@ -1,4 +1,7 @@
-"""The optimizers of `maximum_likelihood`: ascent, stochastic or not, and EM."""
+"""The optimizers of `maximum_likelihood`: ascent, stochastic or not, and EM.
+
+Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR (2015), arXiv:1412.6980.
+"""
 
 from collections.abc import Callable
 

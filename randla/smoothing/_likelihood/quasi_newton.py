@@ -22,8 +22,9 @@ _PROMISE, _GAIN, _MEMORY = 1e-7, 1e-4, 10
 class QuasiNewton:
     """A search from `z` upward to a maximum, which can be interrupted and resumed.
 
-    Nocedal and Wright, "Numerical Optimization" (2006), chapter 6. `at` may raise ValueError, or
-    return values that are not finite, if there is no likelihood: the step is shortened.
+    Nocedal and Wright, "Numerical optimization", 2nd edition, Springer (2006), chapter 6. `at` may
+    raise ValueError, or return values that are not finite, if there is no likelihood: the step is
+    shortened.
     """
 
     def __init__(self, at: Objective, z: Array) -> None:

@@ -67,7 +67,7 @@ class ExactScores:
         return self.value_and_score(model)[0], 0.0
 
     def at(self, theta: Array) -> tuple[float, Array]:
-        """The same at a value of theta."""
+        """Log-likelihood and score at a value of theta."""
         return self.value_and_score(self.model.replace(theta))
 
     def expect(self, model: StateSpaceModel) -> Array:

@@ -42,7 +42,6 @@ from pathlib import Path
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.compiler import run_frontend
@@ -52,7 +51,7 @@ from numba.core.registry import cpu_target
 from numba.core.typed_passes import type_inference_stage
 from numba.core.types import Boolean, Float, Integer, Type
 
-from randla._jit import name_files_by_key, unsaved_kernel
+from randla._jit import linked, name_files_by_key, unsaved_kernel
 from randla.smoothing._model.content import (
     LIBRARIES,
     UnhashableError,
@@ -243,7 +242,7 @@ def frozen(function: Any, copies: dict[Any, Any]) -> Any:
 
     def finish(copy: FunctionType) -> Any:
         copy.__qualname__ = function.py_func.__qualname__
-        copies[function] = numba.njit(locals=function.locals, **options)(copy)
+        copies[function] = linked(copy, locals=function.locals, **options)
         return copies[function]
 
     def convert(_: str, value: Any) -> Any:

@@ -107,7 +107,7 @@ class DiscreteHMM(ReadyModel):
     def _as_observations(
         self, y: ArrayLike, inputs: Array | None = None
     ) -> tuple[Array, NDArray[np.bool_]]:
-        """The same, or ValueError unless `y` has only symbols and NaN."""
+        """Observations, and which are there; ValueError unless `y` has only symbols and NaN."""
         values, observed = super()._as_observations(y, inputs)
         as_symbols(values, self.emission_probs.shape[1])  # for its errors
         return values, observed

@@ -254,8 +254,8 @@ def structural(
 
     References
     ----------
-    .. [1] Harvey, "Forecasting, Structural Time Series Models and the Kalman Filter", Cambridge
-       (1989), chapter 2.
+    .. [1] Harvey, "Forecasting, structural time series models and the Kalman filter", Cambridge
+       University Press (1989), chapter 2.
 
     Examples
     --------

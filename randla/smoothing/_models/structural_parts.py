@@ -5,8 +5,11 @@ names and supports of its parameters, initial values, the states that its standa
 and, if its blocks of A and P_0 have parameters, these blocks and the gradient through them. A
 standard deviation enters by its square, so its sign is free, and zero is a value like any other.
 
-Sources: Harvey, Forecasting, Structural Time Series Models and the Kalman Filter (1989), chapter
-2; Durbin and Koopman, Time Series Analysis by State Space Methods (2012), section 3.2.
+Sources: Harvey, "Forecasting, structural time series models and the Kalman filter", Cambridge
+University Press (1989), chapter 2; Durbin and Koopman, "Time series analysis by state space
+methods", 2nd edition, Oxford University Press (2012), section 3.2; Barndorff-Nielsen and Schou, "On
+the parametrization of autoregressive models by partial autocorrelations", J. Multivariate Anal. 3
+(1973), 408-419.
 """
 
 import math
@@ -210,8 +213,8 @@ def stationary_cov(A: Array, Q: Array) -> Array:
 def autoregression(r: Array) -> Array:
     """Coefficients (p,) from partial autocorrelations r (p,).
 
-    They are stationary if and only if all |r| < 1 (Barndorff-Nielsen and Schou, J. Multivariate
-    Anal. 3 (1973), 408-419): phi^(k) = (phi^(k-1) - r_k reversed phi^(k-1), r_k).
+    They are stationary if and only if all |r| < 1 (Barndorff-Nielsen and Schou):
+    phi^(k) = (phi^(k-1) - r_k reversed phi^(k-1), r_k).
     """
     return np.array(_orders(r)[-1])
 

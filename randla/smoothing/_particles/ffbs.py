@@ -95,7 +95,7 @@ def ffbs(
     ----------
     .. [1] Godsill, Doucet and West, "Monte Carlo smoothing for nonlinear time series",
        J. Amer. Statist. Assoc. 99 (2004), 156-168.
-    .. [2] Dau and Chopin, "On backward smoothing algorithms", Ann. Statist. 51 (2023),
+    .. [2] Dau and Chopin, "On backward smoothing algorithms", Ann. Statist. 51 (2023), 2145-2169,
        arXiv:2207.00976.
 
     Examples

@@ -1,7 +1,12 @@
 """Errors of particle filters: from the genealogy of one run, or from the spread of several.
 
-With N in proportion to T, log Zhat is about N(log Z - V / 2, V) (Berard, Del Moral and Doucet,
-Electron. J. Probab. 19 (2014)): intervals of log Z undo that bias.
+With N in proportion to T, log Zhat is about N(log Z - V / 2, V) (Bérard, Del Moral and Doucet):
+intervals of log Z undo that bias.
+
+Sources: Bérard, Del Moral and Doucet, "A lognormal central limit theorem for particle
+approximations of normalizing constants", Electron. J. Probab. 19 (2014), no. 94; Krishnamoorthy and
+Mathew, "Inferences on the means of lognormal distributions using generalized p-values and
+generalized confidence intervals", J. Statist. Plann. Inference 115 (2003), 103-121.
 """
 
 import math
@@ -113,8 +118,7 @@ def run_interval(log_z: float, error: float, least_ess: float, level: float) -> 
 def pivot_interval(logs: Array, level: float) -> tuple[float, float]:
     r"""Interval of log E[Zhat] from log-normal Zhat with logarithms `logs` (R,).
 
-    Quantiles of the generalized pivot of m + s^2 / 2 (Krishnamoorthy and Mathew, J. Statist.
-    Plann. Inference 115 (2003)),
+    Quantiles of the generalized pivot of m + s^2 / 2 (Krishnamoorthy and Mathew),
 
         G = m - Z s sqrt((R - 1) / (R U)) + s^2 (R - 1) / (2 U),    Z ~ N(0, 1), U ~ chi^2_{R-1}.
     """

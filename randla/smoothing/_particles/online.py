@@ -170,7 +170,7 @@ class OnlineFilter:
         return FilterStep(t, mean, variance, error, ess, increment)
 
     def _step_of_several(self, t: int, ran: list[FilterRun]) -> FilterStep:
-        """The same of several runs, of which those that `ran` were alive before."""
+        """The step of several runs, of which those that `ran` were alive before."""
         row, before = t % 2, self.log_likelihood  # of the times before t
         alive = [run for run in ran if run.error is None]
         increments = np.array(

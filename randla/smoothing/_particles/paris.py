@@ -109,7 +109,8 @@ def paris(
     References
     ----------
     .. [1] Olsson and Westerborn, "Efficient particle-based online smoothing in general hidden
-       Markov models: the PaRIS algorithm", Bernoulli 23 (2017), arXiv:1412.7550.
+       Markov models: the PaRIS algorithm", Bernoulli 23 (2017), 1951-1996,
+       arXiv:1412.7550.
     .. [2] Del Moral, Doucet and Singh, "Forward smoothing using sequential Monte Carlo",
        arXiv:1012.5390 (2010).
 

@@ -270,7 +270,7 @@ def particle_gibbs(
     ----------
     .. [1] Andrieu, Doucet and Holenstein, "Particle Markov chain Monte Carlo methods", J. R.
        Statist. Soc. B 72 (2010), 269-342 (with a discussion by Whiteley).
-    .. [2] Lindsten and Schoen, "Backward simulation methods for Monte Carlo statistical
+    .. [2] Lindsten and Schön, "Backward simulation methods for Monte Carlo statistical
        inference", Found. Trends Mach. Learn. 6 (2013), 1-143.
 
     Examples

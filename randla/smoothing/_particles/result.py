@@ -200,7 +200,7 @@ class SmoothingResult(SeriesResult):
 
         The ratio of the pooled standard deviation to that within half chains: near 1 if the chains
         agree. None with fewer than four sweeps. (Gelman, Carlin, Stern, Dunson, Vehtari and Rubin,
-        "Bayesian Data Analysis", third edition, CRC Press (2013), chapter 11.)
+        "Bayesian data analysis", 3rd edition, CRC Press (2013), chapter 11.)
         """
         if self.per_iteration is None:
             return None

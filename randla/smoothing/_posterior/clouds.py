@@ -50,7 +50,7 @@ class Size(NamedTuple):
 
 
 def constant(n: int, z: Array) -> Size:
-    """The same number everywhere."""
+    """The same number n for all parameters."""
     return Size(n, z, np.zeros(len(z)), n)
 
 

@@ -4,7 +4,7 @@ Draws are arrays (n_chains, n_draws, ...); every function gives one number for e
 axes. Ranks are taken over all chains, and each chain is cut into two halves, so that a drift is a
 difference between chains.
 
-Source: Vehtari, Gelman, Simpson, Carpenter and Buerkner, "Rank-normalization, folding, and
+Source: Vehtari, Gelman, Simpson, Carpenter and Bürkner, "Rank-normalization, folding, and
 localization: an improved R-hat for assessing convergence of MCMC", Bayesian Anal. 16 (2021),
 667-718.
 """

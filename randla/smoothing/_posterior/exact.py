@@ -40,7 +40,7 @@ class ExactProblem(NamedTuple):
             return -math.inf
 
     def strict(self, theta: Array) -> float:
-        """The same, but with an error for impossible ones."""
+        """Exact log-likelihood; an error if the parameters or observations are impossible."""
         model = self.prior.model._at(read_only(theta))
         return sum(likelihood_of(model, rows) for rows in self.rows)
 
@@ -170,9 +170,11 @@ def path_given_all(model: Any, y: Any, rng: np.random.Generator) -> Array:
     """A draw (T, d) of all states given all observations.
 
     Linear Gaussian: a path x+ is drawn with its observations y+, and x+ + E[x | y] - E[x | y+]
-    has the law of x given y (Durbin and Koopman, Biometrika 89 (2002), 603-616); what is diffuse
-    in x+ may start anywhere, as E[x | y+] moves along. Otherwise forward through the smoothed
-    probabilities of pairs.
+    has the law of x given y; what is diffuse in x+ may start anywhere, as E[x | y+] moves along.
+    Otherwise forward through the smoothed probabilities of pairs.
+
+    Source: Durbin and Koopman, "A simple and efficient simulation smoother for state space time
+    series analysis", Biometrika 89 (2002), 603-616.
     """
     if isinstance(model, DiscreteHMM):
         result = hmm_smoother(model, y)

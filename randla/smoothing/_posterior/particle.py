@@ -1,8 +1,6 @@
 """Chains on parameters and path together: particle Gibbs, with moves that renew both at once.
 
-Three moves, each of which leaves p(theta, x | y) invariant (Andrieu, Doucet and Holenstein, J. R.
-Statist. Soc. B 72 (2010), 269-342; Mendes, Scharth and Kohn, "Markov interacting importance
-samplers", arXiv:1502.07039, for the two together):
+Three moves, each of which leaves p(theta, x | y) invariant:
 
 sweep
     (a) a filter conditional on the path x, (c) a new path drawn backward through its cloud, (d)
@@ -19,6 +17,10 @@ On the extended target prior(theta) Zhat(cloud) psi(cloud) the cloud of (a) has 
 multinomial filter with one path added: so in a collapsed move all filters are multinomial, and Zhat
 of a *fresh* filter instead of (a) would define another target. A marginal move may use any
 resampling.
+
+Sources: Andrieu, Doucet and Holenstein, "Particle Markov chain Monte Carlo methods", J. R. Statist.
+Soc. B 72 (2010), 269-342; Mendes, Carter, Gunawan and Kohn, "A flexible particle Markov chain Monte
+Carlo method", Stat. Comput. 30 (2020), 783-798, arXiv:1401.1667 (the two together).
 """
 
 import math

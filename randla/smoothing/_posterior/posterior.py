@@ -152,9 +152,8 @@ def posterior(
     ----------
     .. [1] Andrieu, Doucet and Holenstein, "Particle Markov chain Monte Carlo methods", J. R.
        Statist. Soc. B 72 (2010), 269-342.
-    .. [2] Mendes, Scharth and Kohn, "Markov interacting importance samplers", arXiv:1502.07039;
-       Gunawan, Carter and Kohn, "On general sampling schemes for particle Markov chain Monte Carlo
-       methods", arXiv:1401.1667.
+    .. [2] Mendes, Carter, Gunawan and Kohn, "A flexible particle Markov chain Monte Carlo method",
+       Stat. Comput. 30 (2020), 783-798, arXiv:1401.1667.
 
     Examples
     --------

@@ -110,8 +110,9 @@ class PosteriorResult(Result):
 
         References
         ----------
-        .. [1] Vehtari, Gelman, Simpson, Carpenter and Buerkner, "Rank-normalization, folding, and
-           localization: an improved R-hat", Bayesian Anal. 16 (2021), 667-718.
+        .. [1] Vehtari, Gelman, Simpson, Carpenter and Bürkner, "Rank-normalization, folding, and
+           localization: an improved R-hat for assessing convergence of MCMC", Bayesian Anal. 16
+           (2021), 667-718.
         """
         return diagnostics.r_hat(self.draws)
 

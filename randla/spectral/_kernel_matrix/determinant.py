@@ -7,11 +7,12 @@ determinant of I + E / ridge,
                            <= log det(FF' + ridge I) + sum_i log(1 + E_ii / ridge).
 
 Rounding. What is stored has FF' + E = K + D with |D_ij| <= c u sqrt(K_ii K_jj), c = k + 16: an
-entry of F ends a sum of at most k products, and |F_i|^2 <= K_ii (Cauchy-Schwarz; Higham, Accuracy
-and Stability of Numerical Algorithms (2002), theorem 10.3); the rest is for the entries of K and
-for storing F. Hence the spectral norm is |D| <= c u tr K, the nuclear norm is at most sqrt(n) times
-the Frobenius norm, sqrt(n) c u tr K, and E_ii is off by c u K_ii. As log det(B + D) - log det B is
-the integral of tr (B + tD)^-1 D over t in [0, 1], both ends move by at most
+entry of F ends a sum of at most k products, and |F_i|^2 <= K_ii (Cauchy-Schwarz; Higham, "Accuracy
+and stability of numerical algorithms", 2nd edition, SIAM (2002), theorem 10.3); the rest is for the
+entries of K and for storing F. Hence the spectral norm is |D| <= c u tr K, the nuclear norm is at
+most sqrt(n) times the Frobenius norm, sqrt(n) c u tr K, and E_ii is off by c u K_ii. As
+log det(B + D) - log det B is the integral of tr (B + tD)^-1 D over t in [0, 1], both ends move by
+at most
 
     (sqrt(n) + 1) c u tr K / (ridge - |D|),
 

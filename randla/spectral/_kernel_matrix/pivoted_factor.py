@@ -2,9 +2,10 @@
 
 RPCholesky draws each pivot with probability proportional to the residual diagonal: Chen, Epperly,
 Tropp and Webber, "Randomly pivoted Cholesky: practical approximation of a kernel matrix with few
-entry evaluations", Comm. Pure Appl. Math. 78 (2025), arXiv:2207.06503. The same law, many pivots at
-a time: Epperly, Tropp and Webber, "Embrace rejection: kernel matrix approximation by accelerated
-randomly pivoted Cholesky", SIAM J. Matrix Anal. Appl. (2025), arXiv:2410.03969.
+entry evaluations", Comm. Pure Appl. Math. 78 (2025), 995-1041, arXiv:2207.06503. The same law, many
+pivots at a time: Epperly, Tropp and Webber, "Embrace rejection: kernel matrix approximation by
+accelerated randomly pivoted Cholesky", SIAM J. Matrix Anal. Appl. 46 (2025), 2527-2557,
+arXiv:2410.03969.
 """
 
 from typing import Any, NamedTuple

@@ -37,14 +37,14 @@ def of_distances(kind, out):
         elif kind == LAPLACE:
             for i in range(row.size):
                 row[i] = exp(-row[i])
-        elif kind == MATERN12:
+        elif kind == MATERN12:  # exp(-r)
             for i in range(row.size):
                 row[i] = exp(-math.sqrt(max(row[i], 0.0)))
-        elif kind == MATERN32:
+        elif kind == MATERN32:  # (1 + s) exp(-s), s = sqrt(3) r
             for i in range(row.size):
                 r = min(_ROOT3 * math.sqrt(max(row[i], 0.0)), _FAR)
                 row[i] = (1.0 + r) * exp(-r)
-        else:
+        else:  # (1 + s + s^2 / 3) exp(-s), s = sqrt(5) r
             for i in range(row.size):
                 r = min(_ROOT5 * math.sqrt(max(row[i], 0.0)), _FAR)
                 row[i] = (1.0 + r + r * r / 3.0) * exp(-r)

@@ -1,7 +1,9 @@
 """Orthonormal bases of block Krylov spaces of A'A.
 
-Sources: Musco and Musco, NeurIPS (2015) (block Krylov with a random start); Wu and Simon, SIAM J.
-Matrix Anal. Appl. 22 (2000), 602-616 (thick restart).
+Sources: Musco and Musco, "Randomized block Krylov methods for stronger and faster approximate
+singular value decomposition", NeurIPS (2015), arXiv:1504.05477 (block Krylov with a random start);
+Wu and Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems", SIAM J. Matrix
+Anal. Appl. 22 (2000), 602-616 (thick restart).
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@ r"""Brackets of singular values: :math:`\hat\sigma_j \le \sigma_j \le` an upper 
 Below, V has s orthonormal columns with :math:`V'A'AV = \mathrm{diag}(\mu)`, in descending order,
 and :math:`A'AV - V\mathrm{diag}(\mu) = QC` with orthonormal Q. By Weyl's inequality
 :math:`\sigma_j^2 \le \mu_j + \tau^2` with :math:`\tau^2 = |A|_F^2 - \sum_j \mu_j`
-(Halko, Martinsson and Tropp, SIAM Rev. 53 (2011), section 4). Far narrower ends follow from C and
-any :math:`\nu \ge |A(I - VV')|_2^2`, such as :math:`\tau^2`: in a basis that begins with V and Q,
-and in the Loewner order,
+(Halko, Martinsson and Tropp, section 4). Far narrower ends follow from C and any
+:math:`\nu \ge |A(I - VV')|_2^2`, such as :math:`\tau^2`: in a basis that begins with V and Q, and
+in the Loewner order,
 
 .. math::
 
@@ -13,12 +13,16 @@ and in the Loewner order,
     \preceq \begin{pmatrix} \mathrm{diag}(\mu) & C' \\ C & \nu I \end{pmatrix} \oplus \nu I,
 
 as :math:`N \preceq \nu I`; so :math:`\sigma_j^2` is at most the j-th eigenvalue on the right. Its
-excess over :math:`\mu_j` is quadratic in C where there is a gap, as in the bound of Li and Li,
-Linear Algebra Appl. 395 (2005), 183-190, to which it reduces for one vector.
+excess over :math:`\mu_j` is quadratic in C where there is a gap, as in the bound of Li and Li, to
+which it reduces for one vector.
 
 Rounding errors are part of the statement. The constant was found on 34,000 hostile matrices, of
 which the worst needed 182: sums of equal entries, whose rounding errors have one sign, and clusters
 in LAPACK.
+
+Sources: Halko, Martinsson and Tropp, "Finding structure with randomness: probabilistic algorithms
+for constructing approximate matrix decompositions", SIAM Rev. 53 (2011), 217-288; Li and Li, "A
+note on eigenvalues of perturbed Hermitian matrices", Linear Algebra Appl. 395 (2005), 183-190.
 """
 
 from __future__ import annotations

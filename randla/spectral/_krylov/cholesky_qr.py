@@ -1,7 +1,7 @@
 """Thin singular value decompositions of tall matrices, by Cholesky QR twice.
 
-Source: Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, Electron. Trans. Numer. Anal. 44 (2015),
-306-326.
+Source: Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, "Roundoff error analysis of the CholeskyQR2
+algorithm", Electron. Trans. Numer. Anal. 44 (2015), 306-326.
 """
 
 from __future__ import annotations

@@ -25,11 +25,12 @@ itself, so that all of :math:`|E|_2 |\operatorname{diag}(\lambda - \theta)^{-1} 
 f. Roundings e of a product are another, but their direction has nothing to do with v, so that
 :math:`v'e` is :math:`|e| / \sqrt n` or so, and moves the root by that over :math:`\delta`.
 
-Sources: van Dorsselaer, Hochstenbach and van der Vorst, "Computing probabilistic bounds for
-extreme eigenvalues of symmetric matrices with the Lanczos method", SIAM J. Matrix Anal. Appl. 22
-(2000), 837-852, and Hochstenbach, "Probabilistic upper bounds for the matrix two-norm", J. Sci.
-Comput. 57 (2013), 464-476, for one vector. The bounds of Kuczynski and Wozniakowski, SIAM J.
-Matrix Anal. Appl. 13 (1992), 1094-1122, are those for the worst spectrum.
+Sources, for one vector: van Dorsselaer, Hochstenbach and van der Vorst, "Computing probabilistic
+bounds for extreme eigenvalues of symmetric matrices with the Lanczos method", SIAM J. Matrix Anal.
+Appl. 22 (2000), 837-852; Hochstenbach, "Probabilistic upper bounds for the matrix two-norm", J.
+Sci. Comput. 57 (2013), 464-476. Bounds for the worst spectrum: Kuczyński and Woźniakowski,
+"Estimating the largest eigenvalue by the power and Lanczos algorithms with a random start", SIAM J.
+Matrix Anal. Appl. 13 (1992), 1094-1122.
 """
 
 import numpy as np

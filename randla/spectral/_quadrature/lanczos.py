@@ -11,7 +11,8 @@ at a, the rule of T_{l+1} with its last diagonal changed to
 
 a lower one. Both take the l products that are made anyway, and need a <= lambda_min only.
 
-Source: Golub and Meurant, Matrices, Moments and Quadrature (2010), theorems 6.4, 6.5, section 6.2.
+Source: Golub and Meurant, "Matrices, moments and quadrature with applications", Princeton
+University Press (2010), theorems 6.4 and 6.5, section 6.2.
 """
 
 import math

@@ -56,7 +56,7 @@ class Preconditioner:
     """
 
     def __init__(self, rows: NDArray[Any], lower: float, rest: Array, *, is_all: bool) -> None:
-        """Of the factor of a matrix with the diagonal `rest` left, all of A - lower I or not."""
+        """From a factor that leaves the diagonal `rest`; `is_all`: of all of A - lower I."""
         self.rank, n = rows.shape
         eps = float(np.finfo(rows.dtype).eps)
         rows = rows.astype(np.float64, copy=False)
@@ -83,7 +83,7 @@ class Preconditioner:
 
 
 def _certain_part(lower: float, k: int, trace: float, eps: float) -> float:
-    """What is left of A >= lower I + F'F where the factor is less exact than products."""
+    """The number c with A >= c I + F'F where the factor is less exact than products."""
     if eps <= EPS:  # the node of the quadrature makes room for that
         return lower
     lost = factor_rounding(k, trace, eps)
@@ -96,7 +96,7 @@ def _certain_part(lower: float, k: int, trace: float, eps: float) -> float:
 
 
 def pivoted_preconditioner(A: Array, lower: float, key: np.uint64) -> Preconditioner:
-    """From the entries of A, by a pivoted Cholesky factor of A - lower I.
+    """Preconditioner from the entries of A, by a pivoted Cholesky factor of A - lower I.
 
     Its rank is as large as costs no more than some tens of products, or as leaves little else.
     """
@@ -131,7 +131,7 @@ class _Less:
         self.diagonal = self._A.diagonal - lower
 
     def entries(self, rows: Any, columns: Any) -> Array:
-        """Those of some rows and columns, a new array."""
+        """Entries in some rows and columns, a new array."""
         values = self._A.entries(rows, columns)
         numbers = np.arange(self.diagonal.size)[columns]
         values[rows[:, None] == numbers] -= self._lower

@@ -2,15 +2,18 @@
 
 m vectors x_i span a basis of the range of A by Y = A X. Without x_i that basis lacks one direction
 s_i: so each x_i can be the probe of what the basis of the others misses, without one more product,
-and the estimate is the mean of these m exchangeable t_i (XTrace and XNysTrace: Epperly, Tropp and
-Webber, SIAM J. Matrix Anal. Appl. 45 (2024), 1-23, arXiv:2301.07825).
+and the estimate is the mean of these m exchangeable t_i (XTrace and XNysTrace).
 
 The spread of the t_i is not the error of their mean, since they share all vectors but one. The
 error here is the jackknife of the whole estimator: theta_j is its value without x_j, the mean over
 i of the t_{i,-j} in which i *and* j are left out of the basis. All of them follow from m x m
-matrices in O(m^3). By Efron and Stein (Ann. Statist. 9 (1981), 586-596) the sum of squares of the
-theta_j about their mean is, in expectation, at least the variance of the estimator with m - 1
-vectors; its coverage is measured, not proved.
+matrices in O(m^3). By the inequality of Efron and Stein the sum of squares of the theta_j about
+their mean is, in expectation, at least the variance of the estimator with m - 1 vectors; its
+coverage is measured, not proved.
+
+Sources: Epperly, Tropp and Webber, "XTrace: making the most of every sample in stochastic trace
+estimation", SIAM J. Matrix Anal. Appl. 45 (2024), 1-23; Efron and Stein, "The jackknife estimate of
+variance", Ann. Statist. 9 (1981), 586-596.
 """
 
 from __future__ import annotations

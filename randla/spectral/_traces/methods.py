@@ -3,9 +3,11 @@
 Each holds the products of its vectors, so that a larger number of them continues what is there.
 Numbers are over the scale of the matrix.
 
-Sources: Hutchinson, Comm. Statist. Simulation Comput. 19 (1990), 433-450; Meyer, Musco, Musco and
-Woodruff, SOSA (2021), 142-155 (Hutch++); Epperly, Tropp and Webber, SIAM J. Matrix Anal. Appl. 45
-(2024), 1-23 (XTrace, XNysTrace).
+Sources: Hutchinson, "A stochastic estimator of the trace of the influence matrix for Laplacian
+smoothing splines", Comm. Statist. Simulation Comput. 19 (1990), 433-450; Meyer, Musco, Musco and
+Woodruff, "Hutch++: optimal stochastic trace estimation", SOSA (2021), 142-155; Epperly, Tropp and
+Webber, "XTrace: making the most of every sample in stochastic trace estimation", SIAM J. Matrix
+Anal. Appl. 45 (2024), 1-23 (XTrace, XNysTrace).
 """
 
 from __future__ import annotations

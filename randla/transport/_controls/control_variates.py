@@ -33,16 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
-from randla.transport._clouds import (
-    FEW_COORDINATES,
-    gram_traces,
-    mean_difference,
-    pair_moments,
-)
+from randla.transport._clouds import FEW_COORDINATES, Cloud, mean_difference, pair_moments
 from randla.transport._controls.bures_mean import RELATIVE_ERROR, bures_mean
 from randla.transport._projections.projector import along
 
 FAMILIES = ("lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics")
+_GRAM_COORDINATES = 512  # multiplied at a time
 _SINGLE_ERROR = 2.0**-28  # relative, of the mean of a variance of float32 projections
 PAPER = ("lower", "upper")  # one control each, with the coefficient of the paper
 
@@ -148,7 +144,7 @@ class QuadraticForms:
         d, u = self.dim, self._direction
         if self._is_sparse:
             units = 1.0 / np.where(self.means[1:] > 0.0, self.means[1:], 1.0)
-            products = gram_traces(*self._pair, units)
+            products = _gram_traces(*self._pair, units)
             along = [c.variance_along(u) * unit for c, unit in zip(self._pair, units, strict=True)]
         else:
             F, G = self.matrices
@@ -221,6 +217,22 @@ def _adapted(name: str, forms: QuadraticForms, p: float) -> Controls:
         errors[len(pairs)] = RELATIVE_ERROR * exact[len(pairs)]  # all other means are closed forms
     powers = np.array(degrees)
     return Controls(name, len(exact), evaluate, scales, powers, errors, forms.reads_variances)
+
+
+def _gram_traces(x: Cloud, y: Cloud, units: Array) -> tuple[float, float, float]:
+    """Traces of S S, S T and T T, where S and T are the covariances of x and y times `units`.
+
+    From the inner products of all points: tr ST = sum_ij a_i b_j ((x_i - m_x)'(y_j - m_y))^2; for
+    few points, these are fewer numbers than d^2.
+    """
+    n = x.size
+    scale, G = np.sqrt(np.repeat(units, (n, y.size))), np.zeros((n + y.size, n + y.size))
+    for first in range(0, x.dim, _GRAM_COORDINATES):
+        last = min(first + _GRAM_COORDINATES, x.dim)
+        Z = np.concatenate([x.deviations(first, last), y.deviations(first, last)], axis=1) * scale
+        G += Z.T @ Z
+    G *= G
+    return float(G[:n, :n].sum()), float(G[:n, n:].sum()), float(G[n:, n:].sum())
 
 
 def _product(values: Any, which: tuple[int, ...]) -> Any:

@@ -14,14 +14,14 @@ SIAM J. Appl. Math. 70 (2010), 2239-2258.
 import numpy as np
 
 from randla._elementary import power
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla.transport._kernels.cost import row_cost
 
 UNIT = 2.0**-60  # of the integer masses: three times their total fits into an int64
 _TOTAL = np.int64(1 << 60)
 
 
-@inner_kernel
+@kernel
 def _rotated_cost(u, v, k, p):
     """Sum over i of |u_i - v_{i + k}|^p, with v_{j + n} = v_j + 1, for -n <= k <= n."""
     n = u.size
@@ -58,7 +58,7 @@ def _cost(gap, p):
     return abs(gap) if p == 1.0 else power(abs(gap), p)
 
 
-@inner_kernel
+@kernel
 def _shifted_cost(u, v, a, b, alpha, p):
     """h(alpha), its right derivative, and how far it is to the last kink, or zero, and to the next;
     accumulated masses a, b and alpha are in units.
@@ -137,7 +137,7 @@ def circle_uniform(U, A, p, out):
     for row in range(U.shape[0]):
         u, a = U[row], A[row if A.shape[0] > 1 else 0]
         low, high = -1.0, 1.0
-        for _ in range(30):
+        for _ in range(30):  # h'(alpha) = sum_i |u_i - t_i - alpha|^p - |u_i - t_{i-1} - alpha|^p
             alpha, slope, before = 0.5 * (low + high), 0.0, 0.0
             for i in range(u.size):
                 level = np.float64(a[i]) * UNIT
@@ -151,7 +151,7 @@ def circle_uniform(U, A, p, out):
         total, before = 0.0, 0.0
         for i in range(u.size):
             level = np.float64(a[i]) * UNIT
-            for sign, t in ((1.0, before), (-1.0, level)):
+            for sign, t in ((1.0, before), (-1.0, level)):  # int |x|^p dx = x |x|^p / (p + 1)
                 gap = u[i] - t - alpha
                 total += sign * gap * _cost(gap, p) / (p + 1.0)
             before = level

@@ -15,7 +15,7 @@ counts) are summed as these and then rounded, so that equal shares of the total 
 import numpy as np
 
 from randla._elementary import power
-from randla._jit import inline, inner_fused_kernel, inner_kernel, inner_summing_kernel, kernel
+from randla._jit import fused_kernel, inline, kernel, summing_kernel
 
 STRETCH = 1024  # steps of a plan that are made before they are used
 _TOTAL = np.int64(1 << 62)  # of the integer weights: the sum of two still fits into an int64
@@ -23,7 +23,7 @@ _WHOLE = 1 << 20  # sums of whole weights up to which a share of the total keeps
 _UNIT = 2.0**-62  # a unit of weight as a fraction of the total
 
 
-@inner_summing_kernel
+@summing_kernel
 def row_cost(u, v, shift, unit, p):
     """Mean over k of (|u[k] - v[k] + shift| unit)^p; p = 1, 2 ignore `unit`."""
     total = 0.0
@@ -45,7 +45,7 @@ def _gap(u, v, left, right, k, shift):
     return np.float64(u[left[k]]) - np.float64(v[right[k]]) + shift  # u_i - v_j + shift
 
 
-@inner_fused_kernel
+@fused_kernel
 def _sum_planned_simple(u, v, left, right, mass, shift, square):
     """Cost for p = 1 or 2, in four interleaved sums (vector gathers are slower than loads here)."""
     s0, s1, s2, s3, k = 0.0, 0.0, 0.0, 0.0, np.uint64(0)
@@ -66,7 +66,7 @@ def _sum_planned_simple(u, v, left, right, mass, shift, square):
     return (s0 + s1) + (s2 + s3)  # in one order, for any length
 
 
-@inner_summing_kernel
+@summing_kernel
 def sum_planned(u, v, left, right, mass, shift, unit, p):
     if p == 2.0 or p == 1.0:
         return _sum_planned_simple(u, v, left, right, mass, shift, p == 2.0)
@@ -118,7 +118,7 @@ def fill_uniform_plan(n, m, left, right, mass):
             j, free_right = j + 1, unit_right
 
 
-@inner_kernel
+@kernel
 def _denominator(x, limit):
     """Least q <= limit, a float, for which q x is whole to rounding, or 0: that of a convergent
     of the continued fraction of x.
@@ -132,7 +132,7 @@ def _denominator(x, limit):
     return 0.0
 
 
-@inner_kernel
+@kernel
 def _fill_whole_weights(weights, units):
     """Fill `units` with whole numbers in the ratio of the weights, to rounding, of a small sum.
 
@@ -180,7 +180,7 @@ def fill_integer_weights(weights, units):
         units[i] = np.int64(np.rint(weights[i] / largest / whole * (1.0 / _UNIT)))
 
 
-@inner_kernel
+@kernel
 def _accumulate_whole(unit, total, index, out):
     """out[k] = floor(2^62 c / total), c the sum of the first k + 1 whole numbers."""
     quotient, remainder, c = _TOTAL // total, _TOTAL % total, np.int64(0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla._random import seed_stream, uniform
 from randla.transport._kernels.cost import row_cost, sum_planned
 
@@ -14,7 +14,8 @@ def draw_labels(key, number, n, labels):
     """Set `labels` (N,) to 0 for n of the points, chosen uniformly, and to 1 for the others; number
     0 is the given split, with the first n.
 
-    Selection sampling: Knuth, "The Art of Computer Programming" 2, section 3.4.2, algorithm S.
+    Selection sampling: Knuth, "The art of computer programming", volume 2, 3rd edition,
+    Addison-Wesley (1998), section 3.4.2, algorithm S.
     """
     left, wanted = labels.size, n
     if number == 0:
@@ -30,7 +31,7 @@ def draw_labels(key, number, n, labels):
         left -= 1
 
 
-@inner_kernel
+@kernel
 def split_row(z, order, labels, u, v):
     """Sorted points of label 0 to `u` (n + 1,) and of label 1 to `v` (m + 1,), without a branch:
     each point is written to both, and one of the positions advances.

@@ -6,18 +6,19 @@ the cost with respect to these masses. It grows from a point to the next by
     phi(u_{k+1}) - phi(u_k) = |u_{k+1} - g|^p - |u_k - g|^p,    g = G^{-1}(A_k),
 
 since mass that is moved from u_k to u_{k+1} is matched at the level A_k (Santambrogio, "Optimal
-Transport for Applied Mathematicians", section 2.2). If the other side jumps at exactly that level,
-from v_j to v_{j+1}, the mean of both differences is used: the mean of the one-sided derivatives.
-Ties of levels are decided in the integers of `accumulate_weights`, or in those of uniform weights.
+transport for applied mathematicians", Birkhäuser (2015), section 2.2). If the other side jumps at
+exactly that level, from v_j to v_{j+1}, the mean of both differences is used: the mean of the
+one-sided derivatives. Ties of levels are decided in the integers of `accumulate_weights`, or in
+those of uniform weights.
 """
 
 import numpy as np
 
 from randla._elementary import power
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 
 
-@inner_kernel
+@kernel
 def _fill_levels(A, B, low, high):
     """low[k], high[k]: between which points of the other side its quantile function lies at A_k."""
     j = 0
@@ -28,7 +29,7 @@ def _fill_levels(A, B, low, high):
         high[k] = min(j + np.int64(B[j] == A[k]), B.size - 1)  # two points where it jumps there
 
 
-@inner_kernel
+@kernel
 def _add_costs(u, q, shift, unit, p, factor, out):
     """out[k] += factor (|u[k] + shift - q[k]| unit)^p; p = 1 ignores the unit."""
     if p == 1.0:
@@ -39,7 +40,7 @@ def _add_costs(u, q, shift, unit, p, factor, out):
             out[k] += factor * power(abs(np.float64(u[k]) + shift - q[k]) * unit, p)
 
 
-@inner_kernel
+@kernel
 def _fill_growth(u, g, shift, unit, p, out):
     """Add half of |u_{k+1} - g_k|^p - |u_k - g_k|^p to `out` (n - 1,), u moved by `shift`.
 
@@ -83,7 +84,7 @@ def fill_potentials(U, V, A, B, order, masses, shifts, unit, p, R):
             out[np.uint64(index[k + 1])] = growth[k] - mean
 
 
-@inner_kernel
+@kernel
 def _fill_places(A, place, share):
     """Where the quantile function that joins the points at their middle levels, (A_{k-1} + A_k) /
     2, takes the levels (r + 1/2) / K: q_r = (1 - share_r) u[place_r] + share_r u[place_r + 1].
@@ -99,14 +100,14 @@ def _fill_places(A, place, share):
         share[r] = min(max((level - start) / (end - start), 0.0), 1.0) if end > start else 1.0
 
 
-@inner_kernel
+@kernel
 def _fill_quantiles(u, place, share, q):
     for r in range(q.size):
         i, t = np.uint64(place[r]), share[r]
         q[r] = (1.0 - t) * np.float64(u[i]) + t * np.float64(u[i + np.uint64(1)])
 
 
-@inner_kernel
+@kernel
 def _fill_weights(x, y, shift, p, out):
     """out[k] = p (p - 1) |x - y|^{p-2} in the middle between quantiles k and k + 1."""
     for k in range(out.size):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inner_summing_kernel, kernel
+from randla._jit import kernel, summing_kernel
 
 _BLOCK = 8  # points that are transposed at a time: a line of the cache of each coordinate
 
@@ -66,7 +66,7 @@ def column_moments(X, weights, first_scale, second_scale, center, last_scale, ou
             square[j] += weight * value * value
 
 
-@inner_summing_kernel
+@summing_kernel
 def _row_variance(u, weights):
     mean, total = 0.0, 0.0
     if weights.size:

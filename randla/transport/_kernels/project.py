@@ -7,7 +7,7 @@ bits depend neither on the tiles nor on the kernel.
 
 import numpy as np
 
-from randla._jit import fused_kernel, inline, inner_fused_kernel, inner_kernel
+from randla._jit import fused_kernel, inline, kernel
 from randla.transport._kernels.prepare import transpose_centered
 
 #: Coordinates and points of a tile of a cloud of many coordinates: 256 KiB of float64.
@@ -21,7 +21,7 @@ def _four(t, j):
     return t[j], t[j + 1], t[j + 2], t[j + 3]  # coordinates j .. j + 3 of a direction
 
 
-@inner_fused_kernel
+@fused_kernel
 def _project_one(t, points, first, last, u):
     a, b, c, e = _four(t, 0)
     x, y = points[0, first:last], points[1, first:last]  # coordinates of a tile of points
@@ -36,7 +36,7 @@ def _project_one(t, points, first, last, u):
             u[i] = u[i] + a * x[i] + b * y[i] + c * z[i] + e * w[i]
 
 
-@inner_fused_kernel
+@fused_kernel
 def _project_four(t0, t1, t2, t3, points, first, last, u0, u1, u2, u3):
     a0, b0, c0, e0 = _four(t0, 0)  # sixteen numbers that stay in registers
     a1, b1, c1, e1 = _four(t1, 0)
@@ -84,7 +84,7 @@ def project_rows(theta, points, out):
             _project_one(theta[r], points, first, last, out[r, first:last])
 
 
-@inner_fused_kernel
+@fused_kernel
 def _add_packed(t0, t1, t2, t3, is_first, k, pack, n, sums):
     """Add k coordinates of n points to the sums of four directions; set them if `is_first`.
 
@@ -118,7 +118,7 @@ def _add_packed(t0, t1, t2, t3, is_first, k, pack, n, sums):
             sums[i + _3W] = sums[i + _3W] + a3 * x + b3 * y + c3 * z + e3 * w
 
 
-@inner_kernel
+@kernel
 def _copy(values, out):
     for i in range(out.size):  # an assignment of arrays takes seconds to compile
         out[i] = values[i]

@@ -23,7 +23,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from randla._jit import inner_kernel, inner_summing_kernel, kernel
+from randla._jit import kernel, summing_kernel
 
 MAX_CELLS = 1 << 13  # of a digit: its counts are 32 KiB, the first-level cache
 _FEW = 4096  # shifts that cost less than counting passes over all bits
@@ -33,7 +33,7 @@ _S63, _S11 = np.uint64(63), np.uint64(11)
 _LOW11 = np.uint64(2047)  # a digit of 11 bits: 6 of them hold the 64 of a double
 
 
-@inner_kernel
+@kernel
 def digit_bits(n):
     """Bits of each of the two digits of a key, for a row of n numbers; at most log2(MAX_CELLS)."""
     log = 0
@@ -42,7 +42,7 @@ def digit_bits(n):
     return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)  # about 2^8 keys a number
 
 
-@inner_summing_kernel
+@summing_kernel
 def _scale(x):
     """Mean of |x|, and the largest |x| as bits (an integer maximum is vectorized)."""
     total, top = 0.0, np.int64(0)
@@ -54,7 +54,7 @@ def _scale(x):
     return total / x.size, top
 
 
-@inner_kernel
+@kernel
 def _make_keys(x, scale, base, shift, half, keys):
     for i in range(x.size):
         bits = np.float64(np.float64(abs(x[i])) + scale).view(np.int64)  # of s + |x|
@@ -62,7 +62,7 @@ def _make_keys(x, scale, base, shift, half, keys):
         keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k  # mirrored for negative numbers
 
 
-@inner_kernel
+@kernel
 def _starts(low, high):
     """Counts of the cells of two digits become the positions at which the cells start."""
     low_total, high_total = np.uint32(0), np.uint32(0)
@@ -81,7 +81,7 @@ def _n_descents(x):
     return count
 
 
-@inner_kernel
+@kernel
 def _count_keys(x, keys, low, high, bits):
     """Keys of the row and, for both digits, where each cell starts; the map as a triple."""
     scale, top = _scale(x)
@@ -139,7 +139,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
     return True
 
 
-@inner_kernel
+@kernel
 def _insert(x, order, first, last):
     """Put x[first:last] in order among all before them; the number of shifts."""
     shifts = 0
@@ -158,7 +158,7 @@ def _insert(x, order, first, last):
     return shifts
 
 
-@inner_kernel
+@kernel
 def _ordered_bits(value):
     """Unsigned integers in the order of the numbers; -0.0 and 0.0 are one."""
     bits = np.float64(value + 0.0).view(np.uint64)

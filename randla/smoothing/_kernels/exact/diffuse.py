@@ -19,7 +19,7 @@ filter; there with sums of squares instead of the triangle).
 
 import math
 
-from randla._jit import inner_kernel, kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.exact.kalman import at
 from randla.smoothing._kernels.particles.unowned import unowned
 
@@ -50,7 +50,7 @@ def solve_start(system, past, start, columns, E):
             D[i, j] = system.directions[i, j]
     for t in range(n_steps):
         if t > 0:
-            predict(at(system.A, t - 1), D, start.v)
+            predict(at(system.A, t - 1), D, start.v)  # D_t = A D_{t-1|t-1}
         n, E_t = past.counts[t], at(E, t)
         observe(n, past.seen[t], at(system.B, t), past.K[t], past.U[t], D, start.v, E_t)
         absorb(n, past.e[t], E_t, X, start.row, start.largest)
@@ -103,7 +103,7 @@ def observe(n, seen, H, K, U, D, v, E):
             D[r, j] = total if abs(total) > _SMALLEST else 0.0
 
 
-@inner_kernel
+@kernel
 def absorb(n, e, E, X, row, largest):
     """Rotate the rows [E_a, e_a] into the triangle X, whose last entry gets the squares of rho."""
     q = largest.size
@@ -185,7 +185,7 @@ def smooth_columns(system, G, columns, move):
     """From the filtered columns to the smoothed ones, in place, with the gains of the smoother."""
     system, G, columns, move = unowned(system), unowned(G), unowned(columns), unowned(move)
     n_steps, q, d = columns.shape
-    for t in range(n_steps - 2, -1, -1):
+    for t in range(n_steps - 2, -1, -1):  # D_{t|n} = D_{t|t} + G_t (D_{t+1|n} - A D_{t|t})
         A = at(system.A, t)
         for r in range(q):
             for i in range(d):

@@ -10,7 +10,7 @@ is taken whose rounding error is expected to be smaller.
 Source: Koopman, "Disturbance smoother for state space models", Biometrika 80 (1993), 117-126.
 """
 
-from randla._jit import inner_summing_kernel, kernel
+from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.exact.kalman import at
 from randla.smoothing._kernels.particles.unowned import unowned
 
@@ -39,7 +39,7 @@ def smooth_means(system, c, past, means, e, work):
             observe_back(n, past.seen[t], H, past.K[t], past.U[t], e[t, h], work)
 
 
-@inner_summing_kernel
+@summing_kernel
 def step_back(A, c, G, root, m, later, error, work):
     """Smooth the mean m, in place; r and the size of what it was summed from go from r to A' r.
 
@@ -81,7 +81,7 @@ def step_back(A, c, G, root, m, later, error, work):
     return min(gain_error, r_error)
 
 
-@inner_summing_kernel
+@summing_kernel
 def observe_back(n, seen, H, K, U, e, work):
     """One row of y: r = A' r + H' u with u = F^-1 v - K' A' r."""
     r, size = work[0], work[1]

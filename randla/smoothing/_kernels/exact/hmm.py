@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 
 _SAFE = 1e-250  # a total above it is not affected by terms that underflow, each below 1e-308
 _SAFE_PAIRS = 1e-16  # above it no pair of probability over 1e-290 has underflowed
@@ -36,7 +36,7 @@ def log_sum(a, n):
     return top + math.log(total)
 
 
-@inner_kernel
+@kernel
 def shift_to_one(a, b):
     """Write exp(a - max(a)) to b; returns the maximum, which must be finite."""
     top = -math.inf

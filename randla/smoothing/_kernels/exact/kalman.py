@@ -11,15 +11,15 @@ uses a largest set of components of x_{t+1} that are not determined by the other
 
 Sources: Kaminski, Bryson and Schmidt, "Discrete square root filtering: a survey of current
 techniques", IEEE Trans. Automat. Control 16 (1971), 727-736 (array filters); Park and Kailath,
-"Square-root Bryson-Frazier smoothing algorithms", IEEE Trans. Automat. Control 40 (1995); de Jong,
-"Smoothing and interpolation with the state-space model", J. Amer. Statist. Assoc. 84 (1989),
-1085-1088 (the backward recursion for r and N); Koopman and Shephard, "Exact score for time series
-models in state space form", Biometrika 79 (1992), 823-826 (u and the exact score).
+"Square-root Bryson-Frazier smoothing algorithms", IEEE Trans. Automat. Control 40 (1995), 761-766;
+de Jong, "Smoothing and interpolation with the state-space model", J. Amer. Statist. Assoc. 84
+(1989), 1085-1088 (the backward recursion for r and N); Koopman and Shephard, "Exact score for time
+series models in state space form", Biometrika 79 (1992), 823-826 (u and the exact score).
 """
 
 import math
 
-from randla._jit import inner_kernel, inner_summing_kernel, kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.particles.unowned import unowned
 
 _LOG_2PI = math.log(2.0 * math.pi)
@@ -97,14 +97,14 @@ def triangularize(M, n_pivots, n_rows, n_cols, floor, pivots):
     return c
 
 
-@inner_kernel
+@kernel
 def copy_to(v, out):
     """Copy a vector. Numba needs 2 seconds to compile ``out[:] = v``."""
     for i in range(v.size):
         out[i] = v[i]
 
 
-@inner_summing_kernel
+@summing_kernel
 def row_norm(M, i, n_cols):
     total = 0.0
     for k in range(n_cols):
@@ -112,7 +112,7 @@ def row_norm(M, i, n_cols):
     return math.sqrt(total)
 
 
-@inner_kernel
+@kernel
 def copy_root(S, out):
     """Copy a matrix."""
     for i in range(S.shape[0]):
@@ -120,7 +120,7 @@ def copy_root(S, out):
             out[i, j] = S[i, j]
 
 
-@inner_kernel
+@kernel
 def find_observed(y, seen):
     """Write the indices of the entries that are not NaN to `seen`; returns how many."""
     n = 0
@@ -137,7 +137,7 @@ def at(blocks, t):
     return blocks[min(t, blocks.shape[0] - 1)]
 
 
-@inner_summing_kernel
+@summing_kernel
 def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
     """Condition the prediction (m, S) on the observed part of one row y, in place.
 
@@ -245,7 +245,7 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
         m[i] = floor[i]
 
 
-@inner_summing_kernel
+@summing_kernel
 def read_gain(M, rank, pivots, G, C):
     """G and C of `predict` from its pre-array after the reflections."""
     d = G.shape[0]
@@ -263,7 +263,7 @@ def read_gain(M, rank, pivots, G, C):
                 G[i, p] = remainder / M[p, c]
 
 
-@inner_summing_kernel
+@summing_kernel
 def step_back(A, c, mean, S, m, G, C, M, pivots, move, covariance, lag):
     """Smoothed moments at t from those at t + 1: mean (in: t + 1, out: t), root S likewise.
 
@@ -309,7 +309,7 @@ def square(S, P):
             P[i, j] = P[j, i] = total
 
 
-@inner_summing_kernel
+@summing_kernel
 def keep_gain(M, n, K, U):
     """U = F_root^{-1} and the gain K, from the pre-array of one time."""
     for b in range(n):  # forward substitution, column by column

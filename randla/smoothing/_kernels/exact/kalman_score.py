@@ -17,7 +17,7 @@ smoother's gain G: a product of N, which is tiny after a nearly diffuse start, w
 then huge, would lose all digits.
 """
 
-from randla._jit import inner_summing_kernel, kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.exact.kalman import at, copy_to
 from randla.smoothing._kernels.particles.unowned import unowned
 
@@ -34,7 +34,7 @@ def multiply(X, Y, out):
                     out[i, j] += x * Y[k, j]
 
 
-@inner_summing_kernel
+@summing_kernel
 def multiply_left(X, Y, out):
     """Write X' Y to out."""
     out[:] = 0.0
@@ -73,7 +73,7 @@ def gradient(system, past, work, g, is_smoothed):
             g.P0[i, j] += 0.5 * (r[i] * r[j] - N[i, j])
 
 
-@inner_summing_kernel
+@summing_kernel
 def multiply_right(Y, G, W):
     """Y G' instead of Y."""
     for i in range(Y.shape[0]):
@@ -85,7 +85,7 @@ def multiply_right(Y, G, W):
                 Y[i, j] += W[i, b] * G[j, b]
 
 
-@inner_summing_kernel
+@summing_kernel
 def step_back(A, c, G, later, m, r, N, Y, gc, gA, gQ, work, is_smoothed):
     """Smoothed mean m at t from the filtered one and `later`, at t + 1, where r, N and Y belong."""
     d, move, rho = A.shape[0], work.move, work.rho
@@ -108,7 +108,7 @@ def step_back(A, c, G, later, m, r, N, Y, gc, gA, gQ, work, is_smoothed):
     multiply_left(A, Y, work.AY)  # A' Y
 
 
-@inner_summing_kernel
+@summing_kernel
 def observe_back(n, seen, H, K, U, e, rho, ANA, AY, m, u, gH, gR, gd, J, W, r, N, Y):
     """One row of y in the backward pass: adds to gH, gR and gd; from rho, A'NA, A'Y to r, N, Y."""
     d = ANA.shape[0]

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inner_kernel, inner_summing_kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 
 _SMALL = 1e-9  # sine of a rotation whose cosine is one
 _NEGLIGIBLE = 1e-40  # sine of a rotation that is none
@@ -24,7 +24,7 @@ _ROUNDING = 1e-15  # change of a covariance, relative to its scale, that counts 
 DONE, UNDETERMINED = -1, -2
 
 
-@inner_summing_kernel
+@summing_kernel
 def times_sparse(rows, columns, values, X, out):
     """Write A X to out, where A[rows[e], columns[e]] = values[e]."""
     for i in range(out.shape[0]):
@@ -43,7 +43,7 @@ def dot(a, b):
     return total
 
 
-@inner_kernel
+@kernel
 def rotate_in(row, X, squares):
     """Rotate a row (q + 1,) into the triangle X; squares (q,) sums those of its columns."""
     for j in range(squares.size):
@@ -59,7 +59,7 @@ def rotate_in(row, X, squares):
                 X[i, j], row[j] = c * X[i, j] + s * row[j], c * row[j] - s * X[i, j]
 
 
-@inner_kernel
+@kernel
 def solve_triangle(X, W):
     """W = [R^-1, delta_hat; 0, 1], from the triangle X = [R, z; 0, rho]: delta_hat = -R^-1 z."""
     q = X.shape[0] - 1
@@ -75,7 +75,7 @@ def solve_triangle(X, W):
             W[i, c] = total
 
 
-@inner_kernel
+@kernel
 def is_settled(X, before):
     """Whether a covariance or N differs from the one before by no more than rounding."""
     for i in range(X.shape[0]):
@@ -112,8 +112,8 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
                 for j in range(d):
                     P[0, i, j] = P0[i, j]
         else:
-            times_sparse(rows, columns, values, M[t - 1], M[t])
-        if t > 0 and not same[t]:
+            times_sparse(rows, columns, values, M[t - 1], M[t])  # m_t = A m_{t-1|t-1}
+        if t > 0 and not same[t]:  # P_t = A P_{t-1|t-1} A' + Q
             times_sparse(rows, columns, values, P[t - 1], work)  # A P
             for i in range(d):
                 for j in range(i):
@@ -125,7 +125,7 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
         if not seen:
             continue
         s = min(t, B.shape[0] - 1)
-        for c in range(width):
+        for c in range(width):  # innovations: y - b'm of the mean, -b'm of the columns
             E[t, c] = 0.0
         E[t, width - 1] = y[t]
         for i in range(d):
@@ -141,7 +141,7 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
                     P[t, i, j] = P[t - 1, i, j]
         else:
             f = R
-            for i in range(d):
+            for i in range(d):  # P b, and F = b'P b + R
                 gains[t, i] = 0.0
             for i in range(d):
                 b = B[s, i]
@@ -153,7 +153,7 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
             if not f > 0.0:
                 return 0.0, t
             F[t], inverse, half_log = f, 1.0 / f, 0.5 * math.log(f)
-            for i in range(d):
+            for i in range(d):  # P_{t|t} = P - P b b'P / F, and the gain P b / F
                 for j in range(d):
                     P[t, i, j] -= gains[t, i] * gains[t, j] * inverse
             for i in range(d):
@@ -168,7 +168,7 @@ def sparse_filter(y, rows, columns, values, Q, B, R, start, P0, X, W, F, E, gain
             for c in range(width):
                 M[t, i, c] += gains[t, i] * E[t, c]
         rotate_in(row, X, squares)
-    for j in range(width - 1):
+    for j in range(width - 1):  # - log |det R| of the integral over delta
         if not X[j, j] > _DETERMINED * math.sqrt(squares[j]):
             return 0.0, UNDETERMINED
         total -= math.log(X[j, j])
@@ -233,7 +233,7 @@ def sparse_score(rows, columns, values, B, W, F, E, gains, M, P, same, gA, gQ, g
         if F[t] == 0.0:
             continue
         s = min(t, B.shape[0] - 1)
-        for c in range(width):
+        for c in range(width):  # u = e / F - K'r, e = E W; then r = A'r + b u
             u[c] = 0.0
         for b in range(width):
             e = E[t, b] / F[t]

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla._random import normal, student_t
 
 # Standard deviations of the process, of the start and of the proposals (SD_P, SD_P0); log
@@ -16,7 +16,7 @@ from randla._random import normal, student_t
 RATE, GAIN, SD, INV_SD, SCALE, INV_SCALE, DF, SD_0, LOG_Q, LOG_G, LOG_0, SD_P, SD_P0 = range(-13, 0)
 
 
-@inner_kernel
+@kernel
 def drive(x):
     """Return tanh(x)."""
     h = np.empty(x.size)
@@ -154,7 +154,7 @@ def log_proposal(t, x, xn, y, theta):
 # Scores, in the order weights, gain, process_sd, observation_scale.
 
 
-@inner_kernel
+@kernel
 def scale_score(x, y, theta):
     df, total = theta[DF], 0.0
     for i in range(x.size):

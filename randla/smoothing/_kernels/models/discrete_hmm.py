@@ -7,7 +7,7 @@ transition probability, K and M.
 
 import math
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla._random import uniform
 from randla.smoothing._kernels.models.linear_gaussian import component
 
@@ -83,7 +83,7 @@ def observe(rng, t, x, theta, out):
     out[0] = draw(rng, theta, table(theta, 1, 2) + int(x) * M, M)
 
 
-@inner_kernel
+@kernel
 def emission_score(x, y, theta, out):
     K, M = n_states(theta), n_symbols(theta)
     symbol = component(y, 0)

@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla._random import normal
 
 # The blocks, in the order in which they lie. Log normalizers of transition, potential, start;
@@ -53,13 +53,13 @@ def block(theta, b):
     return int(theta[theta.size - N_BLOCKS + b])
 
 
-@inner_kernel
+@kernel
 def observed_size(theta):
     """Number k of observed components."""
     return int(theta[theta.size - N_BLOCKS - 1])
 
 
-@inner_kernel
+@kernel
 def any_missing(y, k):
     missing = False
     for i in range(k):
@@ -76,7 +76,7 @@ def dot(theta, first, n, x):
     return total
 
 
-@inner_kernel
+@kernel
 def draw_noise(rng, theta, root, n, out):
     """Write L z to out, for a lower triangular (n, n) block L and z ~ N(0, I)."""
     for i in range(n):
@@ -85,7 +85,7 @@ def draw_noise(rng, theta, root, n, out):
         out[i] = dot(theta, root + i * n, i + 1, out)
 
 
-@inner_kernel
+@kernel
 def add_product(theta, first, n, m, x, out):
     """Add X x to out, for an (n, m) block X."""
     for i in range(n):
@@ -152,7 +152,7 @@ def observe(rng, t, x, theta, out):
 # Rows that are observed in part: the density of those components, for the root of a part of R.
 
 
-@inner_kernel
+@kernel
 def part_of_noise(y, theta, d, k):
     """The observed components of y (a count and their numbers) and the root of their part of R."""
     seen, n, first = np.empty(k, np.int64), 0, block(theta, R)
@@ -170,7 +170,7 @@ def part_of_noise(y, theta, d, k):
     return n, seen, root
 
 
-@inner_kernel
+@kernel
 def log_part(x, y, theta):
     """Log density of the observed part of a row."""
     d, k, first = x.size, observed_size(theta), block(theta, B)
@@ -241,7 +241,7 @@ def log_proposal(t, x, xn, y, theta):
 # triangle, row by row.
 
 
-@inner_kernel
+@kernel
 def covariance_score(theta, inverse, n, out, first, u, stride):
     """Gradient in a covariance, for u = inverse times residual at out[u], out[u + stride], ..."""
     for i in range(n):
@@ -251,7 +251,7 @@ def covariance_score(theta, inverse, n, out, first, u, stride):
             first += 1
 
 
-@inner_kernel
+@kernel
 def observation_score(x, y, theta, out, first):
     """Gradient in B and R; only the observed components of y count."""
     d, k = x.size, observed_size(theta)
@@ -269,7 +269,7 @@ def observation_score(x, y, theta, out, first):
             out[first + i * d + j] = u * x[j]  # u x'
 
 
-@inner_kernel
+@kernel
 def score_of_part(x, y, theta, out, first):
     d, k = x.size, observed_size(theta)
     second, BX = first + k * d, block(theta, B)

@@ -6,7 +6,7 @@ blocks: each block of the packed `theta` is one entry, counted from the end.
 
 import math
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla._random import normal
 from randla.smoothing._kernels.models.linear_gaussian import N_BLOCKS, component
 
@@ -77,7 +77,7 @@ def log_proposal(t, x, xn, y, theta):
     return theta[_NORM_P] - 0.5 * e * e
 
 
-@inner_kernel
+@kernel
 def observation_score(x, y, theta, out):
     value = component(y, 0)
     if math.isnan(value):

@@ -8,7 +8,7 @@ the new state and y - d in that of the observation all functions are the ones th
 
 import numpy as np
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla.smoothing._kernels.models import linear_gaussian as constant
 from randla.smoothing._kernels.models.linear_gaussian import B, block, component, dot, observed_size
 
@@ -30,7 +30,7 @@ def less(x, at, first, n):
     return out
 
 
-@inner_kernel
+@kernel
 def less_row(y, at, d):
     """The observation less its intercept, y - d."""
     return less(y, at, d, observed_size(at))
@@ -95,7 +95,7 @@ def log_initial_proposal(x, y, theta):
     return constant.log_initial_proposal(x, less_row(y, at, x.size), at)
 
 
-@inner_kernel
+@kernel
 def less_both(y, at, d):
     """The row y - d - B c: what x' - c, which begins at A x, is observed as."""
     out = less_row(y, at, d)

@@ -1,6 +1,6 @@
 """The functions of `linear_gaussian_varying` with numbers instead of blocks."""
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla.smoothing._kernels.models import linear_gaussian_scalar as constant
 from randla.smoothing._kernels.models.linear_gaussian import B, block, component
 from randla.smoothing._kernels.models.linear_gaussian_varying import piece
@@ -60,7 +60,7 @@ def log_initial_proposal(x, y, theta):
     return constant.log_initial_proposal(x, component(y, 0) - at[_D], at)
 
 
-@inner_kernel
+@kernel
 def less_both(y, at):
     """The number y - d - B c: what x' - c, which begins at A x, is observed as."""
     return component(y, 0) - at[_D] - at[block(at, B)] * at[_C]

@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla.smoothing._kernels.models.linear_gaussian import any_missing, component
 
 
@@ -26,7 +26,7 @@ def _length(x):
 # times that are observed wholly. Of symmetric matrices the lower triangle, row by row.
 
 
-@inner_kernel
+@kernel
 def write_square(x, out, first):
     for i in range(length(x)):
         for j in range(i + 1):
@@ -35,7 +35,7 @@ def write_square(x, out, first):
     return first
 
 
-@inner_kernel
+@kernel
 def write_product(x, z, out, first):
     for i in range(length(x)):
         for j in range(length(z)):
@@ -44,7 +44,7 @@ def write_product(x, z, out, first):
     return first
 
 
-@inner_kernel
+@kernel
 def write_observed(x, y, out, first):
     if not any_missing(y, length(y)):
         first = write_square(x, out, first)
@@ -74,7 +74,7 @@ def linear_gaussian_next(t, x, xn, y, theta, out):
 # Stochastic volatility: x_0^2, sums of x_t^2, x_t x_{t+1} and x_{t+1}^2, and of y_t^2 exp(-x_t).
 
 
-@inner_kernel
+@kernel
 def scaled_square(x, y):
     value = component(y, 0)  # y^2 exp(-x) has mean beta^2
     return 0.0 if math.isnan(value) else value * value * math.exp(-x)

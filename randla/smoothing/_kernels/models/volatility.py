@@ -6,7 +6,7 @@ them once.
 
 import math
 
-from randla._jit import inner_kernel, kernel
+from randla._jit import kernel
 from randla._random import normal
 from randla.smoothing._kernels.models.linear_gaussian import component
 
@@ -53,7 +53,7 @@ def observe(rng, t, x, theta, out):
     out[0] = theta[_BETA] * math.exp(0.5 * x) * normal(rng)
 
 
-@inner_kernel
+@kernel
 def beta_score(x, y, theta):
     """Derivative of the log potential in beta; zero where the row is missing."""
     value = component(y, 0)

@@ -19,7 +19,7 @@ reject
 mcmc
     The first draw is the true ancestor, which has the law B_t given the clouds (with multinomial
     resampling), and each further draw one step of an independence Metropolis-Hastings chain with
-    proposals from W_t (Olsson and Westerborn 2017, section 4; Dau and Chopin 2023, section 3).
+    proposals from W_t (Dau and Chopin 2023, section 3).
 ancestor
     The true ancestor only: the genealogy.
 
@@ -30,7 +30,7 @@ that vectorizes against a uniform one.
 import math
 
 from randla._elementary import exp
-from randla._jit import inner_kernel, kernel, unsaved_inline, unsaved_kernel
+from randla._jit import kernel, unsaved_inline, unsaved_kernel
 from randla._random import exponential, uniform
 from randla.smoothing._kernels.particles.resample import guided_draw, search
 from randla.smoothing._kernels.particles.status import (
@@ -48,7 +48,7 @@ _HOPELESS = 40.0
 _ROUNDING = 1e-9
 
 
-@inner_kernel
+@kernel
 def cumulate(row):
     """Replace a row by its cumulative sums but the last, which is inf; return the sum."""
     total = 0.0
@@ -179,7 +179,7 @@ def make_densities(log_transition, scalar):
     return densities
 
 
-@inner_kernel
+@kernel
 def draw_proposals(stream, cumulative, total, guide, indices, levels):
     """Fill `indices` with independent draws from W_t and `levels` with uniform numbers."""
     rng = stack_copy(stream)

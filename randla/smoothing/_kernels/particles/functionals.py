@@ -2,7 +2,7 @@
 
 import math
 
-from randla._jit import inline, inner_kernel, unsaved_inline, unsaved_kernel
+from randla._jit import inline, kernel, unsaved_inline, unsaved_kernel
 from randla.smoothing._kernels.models.linear_gaussian import component
 from randla.smoothing._kernels.models.sufficient import length
 
@@ -59,7 +59,7 @@ def difference_step(value, kind):
     return _STEP * max(abs(value), _SMALLEST)
 
 
-@inner_kernel
+@kernel
 def is_missing(y):
     missing = True
     for k in range(length(y)):

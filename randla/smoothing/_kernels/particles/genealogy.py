@@ -14,17 +14,20 @@ c = N / (N - 1) for multinomial resampling, 1 for the others,
     U_{k,t} = c^{r(k,t)+1} sum over families of (sum of W_t^i (x_t^i - mean))^2.
 
 V_{0,t} estimates the variance of Zhat / Z and U_{0,t} that of the filtered mean, for multinomial
-resampling (Lee and Whiteley, Biometrika 105 (2018)); U_{t-l,t} is that of Olsson and Douc,
-Bernoulli 25 (2019). V split by the time k at which noise enters, and what lies more than l behind
-dropped:
+resampling (Lee and Whiteley); U_{t-l,t} is that of Olsson and Douc. V split by the time k at which
+noise enters, and what lies more than l behind dropped:
 
     V^(l)_t = sum_{k=0..t} (V_{k,min(k+l,t)} - V_{k+1,min(k+l,t)}),      V_{t+1,t} = 0,
 
 which is V_{0,t} for l >= t. Schemes of low variance hardly ever give two unrelated particles the
 same parent by chance: for them c = 1 and V_{t+1,t} = 1 / N, a heuristic without a limit theorem.
+
+Sources: Lee and Whiteley, "Variance estimation in the particle filter", Biometrika 105 (2018),
+609-625; Olsson and Douc, "Numerically stable online estimation of variance in particle filters",
+Bernoulli 25 (2019), 1504-1535.
 """
 
-from randla._jit import inner_kernel, inner_summing_kernel, kernel
+from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.particles.resample import MULTINOMIAL
 from randla.smoothing._kernels.particles.unowned import unowned
 
@@ -77,7 +80,7 @@ def follow(begin, end, scheme, threshold, ancestors, weights, states, mean, ess,
         sum_over_lags(t, c, newest, generations, q, runs, variances)
 
 
-@inner_kernel
+@kernel
 def count_sorted(parents, first, ends):
     """first[a] = number of entries below a of `parents`, which are sorted.
 
@@ -97,7 +100,7 @@ def count_sorted(parents, first, ends):
     return alive
 
 
-@inner_kernel
+@kernel
 def sort_by_parents(ancestors, places, order, first, ends):
     """The same for any ancestors, by a counting sort that puts siblings side by side.
 
@@ -128,7 +131,7 @@ def sort_by_parents(ancestors, places, order, first, ends):
     return alive
 
 
-@inner_kernel
+@kernel
 def survivors(ends, size, first):
     """Map the ends of families to new particles; return how many families still have any."""
     alive, last = 0, 0
@@ -140,7 +143,7 @@ def survivors(ends, size, first):
     return alive
 
 
-@inner_kernel
+@kernel
 def cumulate(w, X, k, center, order, sums):
     """Fill the columns of `sums` (N + 1, 2) with the partial sums of w and w (X[:, k] - center).
 
@@ -161,7 +164,7 @@ def cumulate(w, X, k, center, order, sums):
     return q, u
 
 
-@inner_summing_kernel
+@summing_kernel
 def squares(sums, ends, size):
     """Sums of squares, over families, of the differences between their ends in both columns."""
     q = u = a = b = 0.0
@@ -174,7 +177,7 @@ def squares(sums, ends, size):
     return q, u
 
 
-@inner_kernel
+@kernel
 def sum_over_lags(t, c, newest, generations, q, runs, variances):
     """Fill the variances V^(l)_t; `newest` is V_{t+1,t}, runs[l] the terms with k <= t - l."""
     n_rows = runs.size

@@ -5,14 +5,14 @@ The weights of a cloud come as a record ``weights = (normalized, cumulative, gui
 separately; the last entry of `cumulative` is inf, so that a search never runs past the end,
 for any rounding. `guide` (2 N,) int32 and `spacings` (N,) are work space.
 
-Sources: Douc, Cappe and Moulines, "Comparison of resampling schemes for particle filtering",
-ISPA (2005); Chen and Asau, "On generating random variates from an empirical distribution", AIIE
-Trans. 6 (1974) for the guide table.
+Sources: Douc, Cappé and Moulines, "Comparison of resampling schemes for particle filtering", ISPA
+(2005), 64-69; Chen and Asau, "On generating random variates from an empirical distribution", AIIE
+Trans. 6 (1974), 163-166 (the guide table).
 """
 
 import numpy as np
 
-from randla._jit import inline, inner_kernel, kernel
+from randla._jit import inline, kernel
 from randla._random import exponential, uniform
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream
 
@@ -23,7 +23,7 @@ MULTINOMIAL, SYSTEMATIC, STRATIFIED, RESIDUAL = 0, 1, 2, 3
 _SORT_FROM = 1 << 15
 
 
-@inner_kernel
+@kernel
 def fill_gaps(indices, n):
     """Replace indices[:n] by its running maximum."""
     last = indices[0]
@@ -95,7 +95,7 @@ def stratified(rng, weights, total, ancestors, first):
         ancestors[i] = j
 
 
-@inner_kernel
+@kernel
 def sorted_multinomial(rng, cumulative, total, ancestors, first, spacings):
     """ancestors[first:] i.i.d. and sorted, in O(N).
 

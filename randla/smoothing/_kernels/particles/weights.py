@@ -3,7 +3,7 @@
 import math
 
 from randla._elementary import exp
-from randla._jit import inner_kernel, kernel, summing_kernel
+from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.particles.status import (
     ALL_ZERO,
     INFINITE_WEIGHT,
@@ -46,7 +46,7 @@ def exponentiate(log_weights, w, top):
     return total, squares, n_nan
 
 
-@inner_kernel
+@kernel
 def accumulate(w, c, scale):
     """Scale w, fill c with its cumulative sums but the last, which is inf; return the sum.
 
