@@ -128,6 +128,13 @@ def test_densities(name):
                 assert got == pytest.approx(expected, abs=1e-11)
 
 
+def test_noise_of_many_degrees_of_freedom_is_normal():
+    weights, x, y = MODELS["normal network"].weights, np.zeros(2), np.array([0.3, -0.1])
+    student, normal = (ChaoticRNN(weights, df=df) for df in (1e16, np.inf))
+    values = [m.log_potential(0, x, y, m._arguments) for m in (student, normal)]
+    assert values[0] == pytest.approx(values[1], abs=1e-12)
+
+
 @each_model
 def test_bound_is_reached(name):
     model, theta = MODELS[name], MODELS[name]._arguments
