@@ -73,6 +73,7 @@ html_theme_options = {
     "footer_end": [],
 }
 html_show_sourcelink = False
+html_domain_indices = False  # of one module
 # from the site itself (_ext/randla_site.py), without the menu, which loads more
 mathjax_path = "mathjax/tex-chtml.js"
 mathjax3_config = {"options": {"enableMenu": False}}

@@ -208,10 +208,13 @@ def _as_frame(data: Any, name: str) -> pandas.DataFrame:
     elif pyarrow is not None and isinstance(data, (pyarrow.Table, pyarrow.RecordBatch)):
         data = data.to_pandas()
     elif not isinstance(data, (pandas.DataFrame, Mapping)):
-        raise TypeError(f"{name} must be a table with named columns, got {type(data).__name__}")
+        kind = f"{type(data).__name__}{' of Dask: compute it first' * hasattr(data, 'compute')}"
+        raise TypeError(f"{name} must be a table with named columns, got {kind}")
+    if len(data) and all(np.ndim(values) == 0 for _, values in data.items()):
+        raise ValueError(f"{name} must hold columns, such as [1.0], got single values")
     try:
         frame = pandas.DataFrame(data).reset_index(drop=True)
-    except ValueError as error:  # columns of several lengths, or numbers
+    except ValueError as error:  # columns of several lengths
         raise ValueError(f"{name} must hold columns of one length, got: {error}") from error
     for column, dtype in frame.dtypes.items():
         if isinstance(dtype, (np.dtype, pandas.CategoricalDtype)):

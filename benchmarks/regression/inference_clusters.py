@@ -53,7 +53,7 @@ def random_slopes(name, kind):
     return cover
 
 
-def random_effects(n_groups, scale):
+def random_effects(n_groups, scale, kind):
     """Quantiles with a random effect of the group, whose scale may grow with a column."""
 
     def cover(draws):
@@ -69,7 +69,7 @@ def random_effects(n_groups, scale):
             quantiles = np.sqrt(1.49) * ndtri(TAUS)
             truth[0] += (0.3 if scale else 1.0) * quantiles
             truth[2] += (1.0 if scale else 0.0) * quantiles
-            result = lp_regression(A, b, tau=TAUS).inference(A, b, groups=groups)
+            result = lp_regression(A, b, tau=TAUS).inference(A, b, kind=kind, groups=groups)
             held.append([shares(result, truth, which=np.s_[:, j]) for j in range(len(TAUS))])
         return np.swapaxes(held, 0, 1)
 
@@ -122,11 +122,12 @@ def studies():
                 interval = f"lstsq, inference, kind={kind!r}"
                 yield Study(interval, f"{name}: {coefficient}", DRAWS, several.part(j))
     for n_groups, scale in ((10, False), (20, False), (50, False), (20, True), (50, True)):
-        several = Several(random_effects(n_groups, scale))
         data = f"{n_groups} groups" + (", scale 0.3 + x" if scale else "")
-        for j, tau in enumerate(TAUS):
-            interval = "lp_regression, inference, kind='cluster'"
-            yield Study(interval, f"{data}: tau = {tau}", DRAWS, several.part(j))
+        for kind in ("CR1", "cluster"):
+            several = Several(random_effects(n_groups, scale, kind))
+            for j, tau in enumerate(TAUS):
+                interval = f"lp_regression, inference, kind={kind!r}"
+                yield Study(interval, f"{data}: tau = {tau}", DRAWS, several.part(j))
     for sketch in ("gaussian", "srht", "sparse-sign"):
         for m in (40, 100, 300):
             for interval, scale, options in (

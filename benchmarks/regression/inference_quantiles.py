@@ -143,7 +143,7 @@ def lowest(name, kind, k):
 
 def studies():
     for name, _, _ in designs():
-        for kind in ("robust", "nid", "iid"):
+        for kind in ("robust", "nid", "iid", "powell"):
             for k, tau in enumerate(TAUS):
                 interval = f"lp_regression, {kind}, tau = {tau}"
                 yield Study(interval, name, DRAWS, lowest(name, kind, k))

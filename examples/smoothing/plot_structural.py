@@ -21,9 +21,10 @@ seen = co2.to_numpy().copy()
 seen[-36:] = np.nan
 
 # %%
-# A level with a slope, both random walks, twelve seasonal dummies and noise. The start of the
-# fourteen states is unknown. Four standard deviations are estimated, from starting values that are
-# computed from the data. A standard deviation of zero would be named in ``at_boundary``.
+# A level with a slope, both random walks, twelve seasons that sum to noise (eleven states), and
+# noise of the observations. The start of the thirteen states is unknown. Four standard deviations
+# are estimated, from starting values that are computed from the data. A standard deviation of zero
+# would be named in ``at_boundary``.
 model = randla.structural(level="trend", seasonal=12)
 fit = randla.maximum_likelihood(model, seen, method="exact")
 for name, value, error in zip(fit.names, fit.theta, fit.parameter_standard_error, strict=True):
@@ -64,12 +65,13 @@ ahead = months[-36:]
 low, high = (mean + sign * 1.96 * sd for sign in (-1, 1))
 ax.fill_between(ahead, low[-36:], high[-36:], color="C0", alpha=0.3, lw=0)
 ax.plot(months[late], co2[late], "o", ms=3, color="0.5", label="observed")
-ax.set_ylabel("CO2, ppm")
+ax.set_ylabel("CO$_2$, ppm")
 ax.legend(loc="upper left")
 plt.show()
 
 # %%
-# The slope of the trend over all years, and the season, with 95 % bands.
+# The slope of the trend over all years, and the season, with 95 % bands. That of the season is
+# narrower than its line.
 for name, unit, times in (("slope", "ppm a month", slice(None)), ("seasonal", "ppm", late)):
     part = parts[name]
     low, high = part.confidence_interval(0.95)

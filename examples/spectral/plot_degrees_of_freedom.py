@@ -74,5 +74,5 @@ for name, runs, color in methods:
     ax.loglog(penalties, stated, "o-", color=color, label=f"{name}, stated")
     ax.loglog(penalties, made, "x", color=color, label=f"{name}, actual")
 ax.set(xlabel=r"penalty $\lambda$", ylabel="relative error")
-ax.legend()
+ax.legend(loc="upper left")
 plt.show()

@@ -81,3 +81,15 @@ print(f"after training, 4000 points: SW_2 = {result.value:.3f} +- {result.standa
 assert result.value < 0.2
 
 # sphinx_gallery_thumbnail_path = "_drawn/moons.svg"
+
+# %%
+# It prints::
+#
+#     step   0: SW_2^2 = 0.4174 +- 0.0028
+#     step 100: SW_2^2 = 0.0285 +- 0.0000
+#     step 200: SW_2^2 = 0.0105 +- 0.0001
+#     step 300: SW_2^2 = 0.0068 +- 0.0002
+#     step 400: SW_2^2 = 0.0127 +- 0.0004
+#     step 500: SW_2^2 = 0.0134 +- 0.0000
+#     step 599: SW_2^2 = 0.0117 +- 0.0002
+#     after training, 4000 points: SW_2 = 0.043 +- 2e-06

@@ -56,4 +56,4 @@ result = randla.sliced_wasserstein(sample, circles(4000), rng=0)
 print(f"after training, 4000 points: SW_2 = {result.value:.3f} +- {result.standard_error:.0e}")
 assert result.value < 0.3
 
-# sphinx_gallery_thumbnail_path = "_drawn/moons.svg"
+# sphinx_gallery_thumbnail_path = "_drawn/circles.svg"

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from randla._validation import as_count, as_flag, as_number
+from randla._validation import as_array, as_count, as_flag, as_number
 from randla.spectral._svd import decompose
 
 
@@ -131,7 +131,7 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.n_components_, self.n_samples_, self.n_passes_ = k, n, result.n_passes
         if not left:
             return None
-        Z = result.U * math.sqrt(n - 1) if self.whiten else result.U * s
+        Z = result.U * (math.sqrt(n - 1) * (s > 0.0) if self.whiten else s)
         return Z.astype(X.dtype, copy=False)
 
     def _rank(self, short: int) -> dict[str, Any]:
@@ -178,7 +178,9 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         X_original : (n, d) ndarray
         """
         check_is_fitted(self)
-        Z = np.asarray(X)
+        Z, k = as_array(X, "X"), len(self.components_)
+        if Z.shape[-1:] != (k,):
+            raise ValueError(f"X must have {k} columns, one a component, got shape {Z.shape}")
         if self.whiten:
             Z = Z * self._scales()
         return Z @ self.components_ + self.mean_

@@ -13,7 +13,14 @@ from randla._random import as_generator
 from randla._results import Result
 from randla._scaling import EPS
 from randla._typing import Array
-from randla._validation import as_array, as_count, as_flag, as_number, as_points, as_rhs
+from randla._validation import (
+    as_array,
+    as_count,
+    as_flag,
+    as_number,
+    as_points,
+    require_rhs_shape,
+)
 from randla.spectral._kernel_matrix.determinant import determinant_bounds
 from randla.spectral._kernel_matrix.kernel_functions import (
     KernelFunction,
@@ -74,7 +81,8 @@ class PivotedCholeskyResult(Result):
         x : (n,) or (n, m) ndarray
         """
         ridge = as_number(ridge, "ridge", low=0.0, closed="neither")
-        b = as_rhs(b, len(self.factor)).astype(np.float64)
+        b = as_array(b, "b").astype(np.float64)
+        require_rhs_shape(b.shape, len(self.factor), "b", of="the factor")
         values, vectors = self._gram_eigen
 
         def solve_once(b: Array) -> Array:

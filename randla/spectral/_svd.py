@@ -40,6 +40,7 @@ from randla.spectral._krylov.subspace import (
     probed_tail,
 )
 from randla.spectral._matrix import open_matrix
+from randla.spectral._matrix.base import require_in_range
 from randla.spectral._svd_result import SvdResult
 
 #: Most reads of A in an iteration.
@@ -119,10 +120,11 @@ def svd(
     each block of s columns, and once more.
 
     Brackets allow for :math:`c u \sigma_1^2`, :math:`c = 500 + \sqrt{\max(m, n)}` and u the unit
-    roundoff, in the squares: for values below 1e-7 of the first they carry little information.
-    `error` is accurate to 1e-3 if it exceeds 1e-7 of the first singular value. For operators whose
-    Gram matrix is not formed it is an estimate from 10 new random vectors, whose interval covers in
-    at least 95 %; the bounds of explained variance use the same interval.
+    roundoff (an operator's is that of its dtype), in the squares: for values below 1e-7 of the
+    first they carry little information. `error` is accurate to 1e-3 if it exceeds 1e-7 of the first
+    singular value. For operators whose Gram matrix is not formed it is an estimate from 10 new
+    random vectors, whose interval covers in at least 95 %; the bounds of explained variance use the
+    same interval.
 
     References
     ----------
@@ -210,7 +212,7 @@ def _factors(tall: Any, found: Subspace, left: bool) -> tuple[Array, Array, Arra
 
 def _is_known(tall: Any, found: Subspace) -> bool:
     """Whether the Gram matrix alone gives values and the error with nearly all of their digits."""
-    slack = rounding(tall.shape) * (found.total + found.offset**2)
+    slack = rounding(tall) * (found.total + found.offset**2)
     mu, top = found.upper, found.upper[0] + found.offset**2  # the scale of rounding errors
     return found.method == "gram" and bool(
         mu[-1] > _GRAM_ACCURATE * top and found.total - mu.sum() >= 500.0 * slack
@@ -221,7 +223,7 @@ def _is_known(tall: Any, found: Subspace) -> bool:
 def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> SvdResult:
     flipped, scale = tall is not matrix, tall.scale
     U, s, V, residuals = _factors(tall, found, left)
-    unit = rounding(tall.shape)
+    unit = rounding(tall)
     top = s[0] ** 2 + found.offset**2  # the scale of rounding errors
     below = unit * (np.sqrt(top) if U.size else top / s)  # A V rounds less than A'A
     lower, upper = monotone(s - below, np.sqrt(found.upper + unit * top))
@@ -231,6 +233,7 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> 
     shares = [np.divide(x * x, d, out=np.zeros_like(s), where=d > 0.0)
               for x, d in ((s, error**2 + (s * s).sum() if kind == "estimate" else found.total),
                            (lower, high), (upper, low))]  # fmt: skip
+    require_in_range(float(max(s[0], error)) * scale, "norm")
     if flipped:
         U, V = V, U
     signs = np.sign(V[np.abs(V).argmax(axis=0), np.arange(s.size)])
@@ -251,7 +254,7 @@ def _error(
     """Frobenius norm of ``A - U diag(s) V'``, its interval, and its kind."""
     if np.isfinite(found.total):
         square = found.total - (s * s).sum() if found.tail is None else found.tail
-        slack = rounding(tall.shape) * (found.total + found.offset**2)
+        slack = rounding(tall) * (found.total + found.offset**2)
         if found.tail is None and square < 500.0 * slack:  # digits are lost
             square = tall.residual_squared_norm(U * s, V)
         error = math.sqrt(max(square, 0.0))

@@ -11,6 +11,7 @@ from randla._results import RandlaWarning, warn_caller
 from randla._scaling import rounded_sum
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
+from randla.spectral._matrix.base import require_in_range
 from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
@@ -198,7 +199,7 @@ def _exact_is_due(matrix: SquareMatrix, size: int, n_products: int) -> bool:
 def _scaled(estimate: Estimate, matrix: SquareMatrix, name: str) -> TraceResult:
     value, error, df = estimate
     scale = matrix.scale
-    value = _in_range(value * scale)
+    value = require_in_range(value * scale, "trace")
     return TraceResult(value, error * scale, df, matrix.n_products, name, True)
 
 
@@ -237,13 +238,5 @@ def _exact(diagonal: Array, n_products: int, psd: bool) -> TraceResult:
     if math.isinf(value):
         scale = math.ldexp(1.0, -len(diagonal).bit_length())
         value = rounded_sum(diagonal * scale) / scale
-    return TraceResult(_in_range(value), 0.0, math.inf, n_products, "exact", True)
-
-
-def _in_range(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(
-            "A must have a trace of at most 1.8e308 in magnitude, got a larger one: divide A by a "
-            "power of two"
-        )
-    return value
+    value = require_in_range(value, "trace")
+    return TraceResult(value, 0.0, math.inf, n_products, "exact", True)

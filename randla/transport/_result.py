@@ -295,7 +295,7 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
         ax = axes_or_new(ax)
         drawn = [("projected costs", self.projected_costs, "C2")]
         if self.control_variate is not None:
-            label = f"less the controls ({self.control_variate})"
+            label = f"minus the controls ({self.control_variate})"
             drawn.append((label, self.adjusted_costs, "C0"))
         for label, costs, color in drawn:
             is_constant = np.ptp(costs) <= 1e-9 * np.abs(costs).max()  # up to rounding

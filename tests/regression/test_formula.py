@@ -207,7 +207,12 @@ def test_bad_data():
     with pytest.raises(ValueError, match=r": 'q0', 'q1', 'q10', 'q11', 'q12' and 75 more$"):
         fit.predict(DATA.assign(g=[f"q{i}" for i in range(80)]))
     with pytest.raises(ValueError, match="A_new must hold columns of one length"):
+        fit.predict({"x": [1.0, 2.0], "g": ["a"]})
+    with pytest.raises(ValueError, match=r"A_new must hold columns, such as \[1.0\], got single"):
         fit.predict({"x": 1.0, "g": "a"})
+    np.testing.assert_array_equal(
+        fit.predict({"x": [1.0, 2.0], "g": "a"}), fit.predict({"x": [1.0, 2.0], "g": ["a", "a"]})
+    )
     for made in (fit, randla.formula.lp_regression("y ~ x", DATA)):
         with pytest.raises(ValueError, match=r"after a formula,? its data"):
             made.inference()
@@ -215,6 +220,9 @@ def test_bad_data():
         fit.inference(DATA, DATA["y"])
     with pytest.raises(TypeError, match="A_new must be a table with named columns, got ndarray"):
         fit.predict(np.ones((3, 4)))
+    lazy = pytest.importorskip("dask.dataframe").from_pandas(DATA, npartitions=2)
+    with pytest.raises(TypeError, match="got DataFrame of Dask: compute it first"):
+        randla.formula.lstsq("y ~ x", lazy)
 
 
 def test_what_is_missing_is_named(monkeypatch):

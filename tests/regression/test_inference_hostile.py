@@ -49,6 +49,7 @@ def test_a_coefficient_that_is_rounding_has_no_p_value(data, options, kind):
     slopes, p = result.estimate[1:], result.p[1:]
     assert (np.isnan(p) | ((slopes == 0.0) & (p == 1.0))).all()
     assert result._notes == () or kind == "cluster" or "p" in options
+    assert ("zero up to rounding" in result.summary()) == np.isnan(p).any()
 
 
 @pytest.mark.filterwarnings("ignore:only", "ignore:lp_regression stopped")

@@ -434,6 +434,9 @@ def test_warnings():
     groups = np.eye(3)[rng.integers(0, 3, 300)]
     with pytest.warns(InferenceWarning, match="discrete"):
         lp_regression(groups, counts, tau=0.5).inference(groups, counts)
+    zeros = np.where(np.arange(100) % 2 == 0, 0.0, b)  # the fit is zero, but for rounding errors
+    with pytest.warns(InferenceWarning, match="discrete"):
+        lp_regression(A, zeros, tau=0.2).inference(A, zeros, kind="iid")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         A, b = design(rng, 400)

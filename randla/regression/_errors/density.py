@@ -90,14 +90,15 @@ class Residuals:
         size = abs(rows.u)
         is_zero = size <= rows.rounding
         kept = ~is_zero & (size - rows.rounding > smallest(tall, size, fit.rank))
+        live: Any = True
         if w is not None:
             live = (w > 0.0)[:, None]
             kept, is_zero = kept & live, is_zero & live
-        n_kept, n_zero, roots = tall.compute(
-            kept.sum(axis=0), is_zero.sum(axis=0), np.sqrt(rows.rounding).sum(axis=0)
-        )
-        is_perfect = rows.is_perfect | (n_kept == 0)
-        return cls(rows, np.array(fit.taus), h, kept, n_zero, is_perfect, (roots / data.n) ** 2)
+        n_kept, roots = tall.compute(kept.sum(axis=0), np.sqrt(rows.rounding).sum(axis=0))
+        is_perfect, rounding = rows.is_perfect | (n_kept == 0), (roots / data.n) ** 2
+        # Rows with b = 0 on a fit whose coefficients are themselves rounding errors, too.
+        n_zero = tall.compute((is_zero | live & (size <= rounding)).sum(axis=0))
+        return cls(rows, np.array(fit.taus), h, kept, n_zero, is_perfect, rounding)
 
     def quantiles(self, levels: Array, values: Any, kept: Any = None) -> Array:
         """The quantiles (q, k) of values (n, k) over the kept rows, all rows by default."""

@@ -64,10 +64,12 @@ def _data_of(
     if A is None:
         kept = None if fit.sketch is None else fit.sketch.kept
         if kind != "iid" and (kind != "robust" or kept is None):
+            able = "kind='iid', which assumes errors of one variance, needs"
+            if kept is not None:
+                able = "kind='iid', for errors of one variance, and 'robust' need"
             raise ValueError(
                 f"A and b (after a formula its data) must be given again for kind={kind!r}, as "
-                "a fit keeps no data; only kind='iid', which assumes errors of one variance, "
-                "needs none"
+                f"a fit keeps no data; only {able} none"
             )
         if weights is not None:
             raise ValueError("weights must be left out without A: the fit includes its weights")

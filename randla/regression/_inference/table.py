@@ -106,6 +106,8 @@ def notes_of(inference: Inference) -> list[str]:
     notes = list(inference._notes)
     if np.isnan(inference.standard_error).any():
         notes.insert(0, "nan: the data do not determine this coefficient or its error.")
+    elif np.isnan(inference.p).any():
+        notes.insert(0, "nan: the fit is perfect, and this coefficient zero up to rounding.")
     if (inference.algorithmic_error > 0.0).any():
         notes.insert(
             0,

@@ -30,8 +30,12 @@ def quantile_fits(
     method: str,
     rtol: float,
     generator: np.random.Generator,
+    certify: bool = True,
 ) -> list[Fit]:
-    """Minimize sum_i weight_i rho_tau(b_i - a_i'x) + sum_j penalty_j |x_j| for each tau."""
+    """Minimize sum_i weight_i rho_tau(b_i - a_i'x) + sum_j penalty_j |x_j| for each tau.
+
+    Without `certify` gaps are those of the solvers, not proven.
+    """
     extra = penalty_rows(penalty)
     screened: list[ScreenedFit | None] = [None] * len(taus)
     if method == "preprocess" or (
@@ -43,19 +47,21 @@ def quantile_fits(
     fits = []
     for tau, fit in zip(taus, screened, strict=True):
         if fit is None and conditioned is not None:
-            fits.append(_of_all(data.n, everything, conditioned, tau, rtol))
+            fits.append(_of_all(data.n, everything, conditioned, tau, rtol, certify))
         elif fit is not None:
-            fits.append(_of_screened(data, fit))
+            fits.append(_of_screened(data, fit, certify))
     return fits
 
 
-def _of_screened(data: WeightedData, result: ScreenedFit) -> Fit:
+def _of_screened(data: WeightedData, result: ScreenedFit, certify: bool) -> Fit:
     screened, solution = result.screened, result.solution
     assert screened is not None
     assert solution is not None
     n_rows = screened.near.n
     n_iterations = result.n_iterations
     fit = Fit(result.x, result.z, result.value, result.gap, "preprocess", n_rows, n_iterations)
+    if not certify:
+        return fit
     zeros = np.zeros(len(screened.extra))
     # The columns of the near rows are as independent as those of all, unless these are too few.
     span = span_of(condition(screened.near.below(screened.extra, zeros)))
@@ -65,13 +71,15 @@ def _of_screened(data: WeightedData, result: ScreenedFit) -> Fit:
     return proven(span, result.tau, fit, [(data, fit.z), (extra, screened.dual_of_extra(solution))])
 
 
-def _of_all(n: int, data: WeightedData, problem: Conditioned, tau: float, rtol: float) -> Fit:
+def _of_all(
+    n: int, data: WeightedData, problem: Conditioned, tau: float, rtol: float, certify: bool
+) -> Fit:
     solution = solve_rows(data, tau, conditioned=problem, rtol=rtol)
     x, z, span = solution.x, solution.z, span_of(problem)
     with np.errstate(over="ignore", invalid="ignore"):  # an x that overflows is refused later
         value, gap = loss_and_gap(tau, data.residuals(x), z)
     fit = Fit(x, z, value, gap, "full", n, solution.n_iterations, span.rank)
-    if np.isfinite(value) and not solution.exact_fit:
+    if certify and np.isfinite(value) and not solution.exact_fit:
         fit = proven(span, tau, fit, [(data, z)])
     return replace(fit, z=fit.z[:n])
 

@@ -39,8 +39,13 @@ def weighted_rows(
     return TallData(tall.take(live), b[live], weight[live], len(live)), unit, live
 
 
-def fits_of(data: TallData, charge: Array, options: LpOptions) -> list[Fit]:
-    """The fit of each quantile, or of the norm; `charge` is the penalty in units of the weights."""
+def fits_of(
+    data: TallData, charge: Array, options: LpOptions, *, certify: bool = True
+) -> list[Fit]:
+    """The fit of each quantile, or of the norm; `charge` is the penalty in units of the weights.
+
+    Quantile fits in memory need not be proven.
+    """
     p, method = options.p, options.method
     by_sample = data.A.lazy or method == "sample"  # by passes that start from a sample
     rules: dict[str, Any] = {"rtol": options.rtol, "generator": options.generator}
@@ -52,7 +57,8 @@ def fits_of(data: TallData, charge: Array, options: LpOptions) -> list[Fit]:
         return [norm_fit(data.in_memory, p, options.rtol)]
     if by_sample:
         return tall_quantile_fits(data, charge, options.taus, **rules)
-    return quantile_fits(data.in_memory, charge, options.taus, method=method, **rules)
+    rules |= {"method": method, "certify": certify}
+    return quantile_fits(data.in_memory, charge, options.taus, **rules)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -65,4 +71,5 @@ def coefficients(A: Any, b: Any, *, p: float, tau: Any = None, weights: Any = No
     )  # fmt: skip
     data, _, _ = weighted_rows(tall, b, weights, options.root)
     with single_threaded_blas():
-        return np.stack([fit.x for fit in fits_of(data, options.penalty, options)], axis=1)
+        fits = fits_of(data, options.penalty, options, certify=False)
+        return np.stack([fit.x for fit in fits], axis=1)

@@ -138,7 +138,7 @@ class Scores(NDArrayOperatorsMixin, Result):
         (line,) = ax.plot(ranks, self.values[order], label=f"{self.kind}, p = {self.p:g}")
         low = np.maximum(self.lower[order], 1e-300)  # likewise
         ax.fill_between(ranks, low, self.upper[order], color=line.get_color(), alpha=0.25, lw=0)
-        ax.set(xscale="log", yscale="log", xlabel="rows, in falling order", ylabel="score")
+        ax.set(xscale="log", yscale="log", xlabel="rows, in decreasing order", ylabel="score")
         return ax
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
