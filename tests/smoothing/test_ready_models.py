@@ -459,6 +459,7 @@ def test_bad_linear_gaussian(arguments, error, text):
         (lambda: StochasticVolatility(0.9, 0.1, "b"), TypeError, "beta must be a real number"),
         (lambda: ChaoticRNN(np.ones((2, 3))), ValueError, "weights must be square"),
         (lambda: ChaoticRNN(np.eye(2), df=0.0), ValueError, "df must be"),
+        (lambda: LinearGaussian(None, 1, 1, 1, 0, 1), TypeError, "transition_matrix must hold"),
         (lambda: ChaoticRNN(np.eye(2), process_sd=0), ValueError, "process_sd must be greater"),
         (lambda: DiscreteHMM([0.5, 0.6], np.eye(2), np.eye(2)), ValueError, "initial_probs must"),
         (lambda: DiscreteHMM([1.5, -0.5], np.eye(2), np.eye(2)), ValueError, "non-negative"),
