@@ -72,6 +72,8 @@ def sliced_wasserstein(
     X, Y = jnp.asarray(X), jnp.asarray(Y)
     check_options(options, X.shape, Y.shape)
     dtype = jnp.result_type(X, Y, jnp.float32)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise TypeError(f"X and Y must hold real numbers, got {X.dtype} and {Y.dtype}")
     weights = [None if w is None else jnp.asarray(w, dtype) for w in (a, b)]
     for name, w, points in (("a", weights[0], X), ("b", weights[1], Y)):
         if w is not None and w.shape != points.shape[:1]:
@@ -89,6 +91,8 @@ def _as_seed(seed: Any) -> Any:
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed must be from 0 to 2^32 - 1, got {seed}")
         return jnp.uint32(seed)
+    if seed is None:
+        raise TypeError("seed must be an integer or a key, got None")
     seed = jnp.asarray(seed)
     if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) or seed.shape == (2,):
         return jax.random.bits(seed, (), jnp.uint32)

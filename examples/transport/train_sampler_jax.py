@@ -70,7 +70,7 @@ state = weights, zeros, zeros, 1
 for t in range(600):
     state, (value, error) = step(state, jax.random.fold_in(key, 1000 + t))
     if t % 100 == 0 or t == 599:
-        print(f"step {t:3d}: SW_2^2 = {value:.4f} +- {error:.4f}")
+        print(f"step {t:3d}: SW_2^2 = {value:.4f} +- {error:.0e}")
 
 # %%
 # A large sample, compared with new data.

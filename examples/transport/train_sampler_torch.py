@@ -46,7 +46,7 @@ for step in range(400):
     loss.backward()
     optimizer.step()
     if step % 100 == 0 or step == 399:
-        print(f"step {step:3d}: SW_2^2 = {loss.item():.4f} +- {error.item():.4f}")
+        print(f"step {step:3d}: SW_2^2 = {loss.item():.4f} +- {error.item():.0e}")
 
 # %%
 # A large sample, compared with new data.
