@@ -31,15 +31,17 @@ def sliced_wasserstein(
     Parameters
     ----------
     X : (n, d) array
-        float32, or float64 if JAX has it enabled; the results have the same dtype.
+        Points of the first cloud, float32, or float64 if JAX has it enabled; the results have the
+        same dtype.
     Y : (m, d) array
+        Points of the second cloud.
     seed : int, scalar array, or a key of ``jax.random``
         Seed of the directions, from 0 to 2^32 - 1. Use a different one in each step of a training
         loop, ``jax.random.fold_in(key, step)``.
     a, b : (n,) and (m,) array, optional
         Non-negative weights, scaled to sum 1; differentiable too.
     **options
-        `p`, `n_projections` and `directions` of `sliced_wasserstein_gradient`.
+        `p`, `n_projections` and `directions` of `randla.sliced_wasserstein_gradient`.
 
     Returns
     -------

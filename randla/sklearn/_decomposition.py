@@ -17,7 +17,7 @@ from randla.spectral._svd import decompose
 class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Principal components with a certified bracket of each singular value.
 
-    Like ``sklearn.decomposition.PCA``, with its attributes and signs. X is centered without forming
+    Like `sklearn.decomposition.PCA`, with its attributes and signs. X is centered without forming
     the result: sparse X stays sparse, and offsets of 1e8 cost no digits of the fit.
 
     Parameters
@@ -34,13 +34,18 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     Attributes
     ----------
     components_ : (k, d) ndarray
+        The principal axes, of norm 1.
     explained_variance_, explained_variance_ratio_, singular_values_ : (k,) ndarray
+        Variances along the axes, their fractions of the total, and singular values of the centered
+        X.
     singular_values_bounds_, explained_variance_ratio_bounds_ : tuple of (k,) ndarray
         Lower and upper ends of intervals that contain those of the exact components.
     mean_ : (d,) ndarray
+        Means of the columns of X.
     noise_variance_ : float
         Mean variance of the other components, from the exact error of the approximation.
     n_components_, n_samples_, n_features_in_ : int
+        Number k of components, of rows and of columns of X.
     reconstruction_error_ : float
         Exact Frobenius norm of the part that the components do not explain.
     n_passes_ : int

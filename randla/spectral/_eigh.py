@@ -54,7 +54,7 @@ _ASYMMETRY, _PROBED_ASYMMETRY = 1e-8, 1e-4  # relative: of entries, of the produ
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EighResult(Result):
-    """Some eigenvalues and eigenvectors of a symmetric matrix, with brackets (`randla.eigh`).
+    """Eigenvalues and eigenvectors of a symmetric matrix, with brackets: the result of `eigh`.
 
     Attributes
     ----------

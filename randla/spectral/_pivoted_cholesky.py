@@ -38,6 +38,8 @@ _FLOPS = 1e10  # a second, roughly
 class PivotedCholeskyResult(Result):
     r"""A partial Cholesky factor of a kernel matrix K, and its error.
 
+    The result of `pivoted_cholesky`.
+
     The residual :math:`E = K - FF^T` is positive semidefinite, so that its diagonal, which is
     known, bounds all of it: :math:`|E_{ij}| \le \sqrt{E_{ii} E_{jj}}`, and no norm of it is larger
     than its trace.
@@ -45,7 +47,7 @@ class PivotedCholeskyResult(Result):
     Attributes
     ----------
     factor : (n, k) ndarray
-        F. It has fewer columns than requested if the remainder after them is rounding error.
+        The factor F, with fewer columns than requested if the remainder is rounding error.
     pivots : (k,) ndarray
         The chosen rows of K, in order. ``factor[pivots]`` is lower triangular.
     trace_error : float
@@ -65,7 +67,7 @@ class PivotedCholeskyResult(Result):
     _points: NDArray[Any] | None = field(repr=False)  # at the pivots
 
     def solve(self, b: ArrayLike, ridge: float) -> Array:
-        r"""Solve with the approximation: :math:`x = (FF^T + \mathtt{ridge}\, I)^{-1} b`.
+        r"""Solve a system with the approximation: :math:`x = (FF^T + \mathtt{ridge}\, I)^{-1} b`.
 
         By the Woodbury identity, with a step of refinement; :math:`O(nk)` a column of `b`, after
         :math:`O(nk^2)` once.
@@ -73,6 +75,7 @@ class PivotedCholeskyResult(Result):
         Parameters
         ----------
         b : (n,) or (n, m) array_like
+            One or several right-hand sides.
         ridge : float
             Greater than 0.
 
@@ -97,12 +100,16 @@ class PivotedCholeskyResult(Result):
         return x + solve_once(residual)  # digits that the Gram matrix has lost
 
     def logdet(self, ridge: float) -> tuple[float, float]:
-        r"""Bounds for :math:`\log\det(K + \mathtt{ridge}\, I)`, with K itself.
+        r"""Return bounds for :math:`\log\det(K + \mathtt{ridge}\, I)`, with K itself.
 
-        With E as above, :math:`\log\det(FF^T + \mathtt{ridge}\, I) \le \log\det(K +
-        \mathtt{ridge}\, I) \le \log\det(FF^T + \mathtt{ridge}\, I) + \sum_i \log(1 + E_{ii} /
-        \mathtt{ridge})` (Hadamard's inequality). Both ends make room for rounding errors. They are
-        close where the trace of E is below `ridge`.
+        With E as above and :math:`\rho` the `ridge`, by Hadamard's inequality
+
+        .. math::
+            0 \le \log\det(K + \rho I) - \log\det(FF^T + \rho I) \le
+            \sum_i \log(1 + E_{ii} / \rho).
+
+        Both ends make room for rounding errors. They are close where the trace of E is below
+        `ridge`.
 
         Parameters
         ----------
@@ -120,7 +127,7 @@ class PivotedCholeskyResult(Result):
         return determinant_bounds(values, self.diagonal_error, n, ridge, self.trace, eps)
 
     def features(self, X_new: ArrayLike) -> NDArray[Any]:
-        """Rows of the factor for new points, whose products approximate the kernel.
+        """Return rows of the factor for new points, whose products approximate the kernel.
 
         For the points of the fit they equal `factor`, up to rounding.
 
@@ -251,6 +258,8 @@ def pivoted_cholesky(
     Returns
     -------
     PivotedCholeskyResult
+        The ``factor``, its ``pivots`` and the exact ``trace_error``; ``solve``, ``logdet`` and
+        ``features`` for computations with the approximation.
 
     Raises
     ------

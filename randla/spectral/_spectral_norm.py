@@ -23,7 +23,7 @@ _WIDTH, _STEPS, _KEPT = 1e-4, 60, 1 << 26
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SpectralNormResult(Result):
-    """Bounds of a spectral norm (`randla.spectral_norm`).
+    """Bounds of a spectral norm: the result of `spectral_norm`.
 
     Attributes
     ----------

@@ -63,7 +63,7 @@ def svd(
     rng: Any = None,
     progress: bool = False,
 ) -> SvdResult:
-    r"""Largest singular values and vectors, with certified brackets and the exact error.
+    r"""Compute the largest singular values and vectors, with certified brackets and exact error.
 
     Returns :math:`A \approx U \mathrm{diag}(s) V'`, the rank k approximation, with the Frobenius
     norm of the remainder and, for each singular value, a lower and an upper end. If A can be read
@@ -99,6 +99,7 @@ def svd(
     Returns
     -------
     SvdResult
+        The factors `U`, `s` and `Vt`, brackets `s_lower` and `s_upper`, and the `error`.
 
     Raises
     ------
@@ -113,18 +114,18 @@ def svd(
 
     Notes
     -----
-    With n the short side, and s = k + 10: :math:`m n^2 + n^3` operations in two passes if n is at
-    most 2000, or 40 s (256, or 4 k, for sparse matrices and operators if there is no `rtol`);
-    otherwise 4 m n for each column of the Krylov space, which has max(4k, 400) columns of the short
-    side; with `rtol` as many as it takes, and up to twice the memory. Dask arrays are read once for
-    each block of s columns, and once more.
+    With n the short side, and s = k + 10: :math:`m n^2 + n^3` operations in two passes
+    if n is at most 2000, or 40 s (256, or 4 k, for sparse matrices and operators if there is no
+    `rtol`); otherwise 4 m n for each column of the block Krylov space [1]_ [2]_, which has max(4k,
+    400) columns of the short side; with `rtol` as many as it takes, and up to twice the memory.
+    Dask arrays are read once for each block of s columns, and once more.
 
-    Brackets allow for :math:`c u \sigma_1^2`, :math:`c = 500 + \sqrt{\max(m, n)}` and u the unit
-    roundoff (an operator's is that of its dtype), in the squares: for values below 1e-7 of the
-    first they carry little information. `error` is accurate to 1e-3 if it exceeds 1e-7 of the first
-    singular value. For operators whose Gram matrix is not formed it is an estimate from 10 new
-    random vectors, whose interval covers in at least 95 %; the bounds of explained variance use the
-    same interval.
+    Brackets follow from the residuals [3]_ and allow for :math:`c u \sigma_1^2`, :math:`c = 500 +
+    \sqrt{\max(m, n)}` and u the unit roundoff (an operator's is that of its dtype), in the squares:
+    for values below 1e-7 of the first they carry little information. `error` is accurate to 1e-3 if
+    it exceeds 1e-7 of the first singular value. For operators whose Gram matrix is not formed it is
+    an estimate from 10 new random vectors, whose interval covers in at least 95 %; the bounds of
+    explained variance use the same interval.
 
     References
     ----------

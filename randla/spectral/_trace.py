@@ -29,16 +29,20 @@ _FIRST = 40  # products of the first estimate with rtol
 
 
 class FewProductsWarning(RandlaWarning):
-    """Too few products: coverage may be below the nominal level, or `rtol` is not met."""
+    """Too few products: coverage may be below the nominal level, or `rtol` is not met.
+
+    Issued by `trace`; a larger `n_products` removes the cause.
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TraceResult(EstimateByProducts):
-    """A trace and its error.
+    """A trace and its standard error: the result of `trace`.
 
     Attributes
     ----------
     value : float
+        The estimate of the trace, or the trace itself.
     standard_error : float
         Standard error of the algorithm, given the matrix; 0 if the trace is exact.
     degrees_of_freedom : float
@@ -66,7 +70,7 @@ def trace(
     method: Literal["auto", "xtrace", "xnystrace", "hutch++", "hutchinson"] = "auto",
     rng: Any = None,
 ) -> TraceResult:
-    r"""Trace of a square matrix, with its error.
+    r"""Compute or estimate the trace of a square matrix, with a standard error.
 
     If the entries can be read, the trace is exact: the sum of the diagonal, correctly rounded. For
     an operator, of which only products are known, it is estimated from products with random vectors

@@ -98,7 +98,7 @@ class DirectionsResult(Result):
     """Base of the results whose errors are those of random directions."""
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Any, Any]:
-        """Student t intervals for distances (through the root of their powers) or gradients.
+        """Return Student t intervals for distances (through their powers) or gradients.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class DirectionsResult(Result):
         Returns
         -------
         low, high : float or ndarray
-            With the shape of the estimate: `value`, `values`, `gradient`, or `trace` (for the
+            With the shape of the estimate: `value`, `values`, `gradient`, or ``trace`` (for the
             directions of a step). Both are equal to it if it is exact; those of distances are not
             below zero.
 
@@ -144,8 +144,9 @@ class Drawn:
 
     @property
     def direction_vectors(self) -> Array:
-        """The directions that were used, (n_projections, d), drawn again on each access. Passed to
-        another call as ``directions=`` they repeat this one without the controls.
+        """The directions that were used, (n_projections, d), drawn again on each access.
+
+        Passed to another call as ``directions=`` they repeat this one without the controls.
         """
         return self._design.rows(0, self._design.n).copy()
 
@@ -154,8 +155,9 @@ class Drawn:
 class SlicedWassersteinResult(Drawn, DirectionsResult):
     """An estimate of the sliced Wasserstein distance of two clouds, with its error.
 
-    The errors are those of the random directions, given the two clouds; the attributes called
-    population are about the laws that the clouds were drawn from. ``float(result)`` is `value`.
+    The result of `sliced_wasserstein` and `sliced_wasserstein_sphere`. The errors are those of the
+    random directions, given the two clouds; the attributes called population are about the laws
+    that the clouds were drawn from. ``float(result)`` is `value`.
 
     Attributes
     ----------
@@ -250,7 +252,7 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
         return float(low), float(high)
 
     def population_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval for the distance of the laws that the clouds were drawn from.
+        """Return an interval for the distance of the laws that the clouds were drawn from.
 
         The interval is normal for the power, with a lower end of at least zero and the upper end
         computed from zero or more; the p-th root is taken of both ends.

@@ -38,7 +38,7 @@ def sliced_wasserstein(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinResult:
-    r"""Sliced Wasserstein distance of two weighted clouds of points, with its standard error.
+    r"""Estimate the sliced Wasserstein distance of two weighted clouds, with a standard error.
 
     .. math::
 

@@ -36,7 +36,7 @@ _ROUNDING = {8: 1e-12, 4: 1e-5}
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SlicedWassersteinTestResult(Drawn, Result):
-    """A permutation test of the hypothesis that two samples have the same law.
+    """A permutation test of equal laws of two samples: the result of `sliced_wasserstein_test`.
 
     Attributes
     ----------
@@ -51,6 +51,7 @@ class SlicedWassersteinTestResult(Drawn, Result):
     null : (n_permutations,) ndarray
         Statistics of the random splits.
     n_permutations : int
+        Number of random splits.
     n_projections : int
         Number of directions used: as requested, rounded up to whole blocks.
     directions : str

@@ -35,14 +35,16 @@ NORMAL_95 = 1.6449  # quantile of a 90 % band
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KalmanSmootherResult(SeriesResult):
-    """The result of `kalman_smoother`; T times, state dimension d.
+    """Exact smoothed moments of a linear Gaussian model: the result of `kalman_smoother`.
+
+    For T times and states of d components.
 
     Attributes
     ----------
     mean : (T, d) ndarray
-        E[x_t | y].
+        Smoothed means, E[x_t | y].
     covariance : (T, d, d) ndarray
-        Cov(x_t | y).
+        Smoothed covariances, Cov(x_t | y).
     lag_covariance : (T - 1, d, d) ndarray
         Cov(x_t, x_{t+1} | y); row i belongs to component i of x_t.
     log_likelihood : float
@@ -128,6 +130,7 @@ def kalman_smoother(
     Parameters
     ----------
     model : LinearGaussian
+        The model, of d states and k observations per time.
     y : (T,) or (T, k) array_like, or a list of arrays
         Observations. NaN entries are missing: a row may be observed wholly, partly or not at all.
         For several independent series (arrays in a list or tuple) the log-likelihoods and

@@ -148,7 +148,7 @@ def maximum_likelihood(
     Returns
     -------
     MaximumLikelihoodResult
-        With `theta`, `names`, `parameter_standard_error`, `monte_carlo_error`, `trace`, `model`.
+        With `theta`, `names`, `parameter_standard_error`, `monte_carlo_error`, ``trace``, `model`.
 
     Warns
     -----

@@ -20,13 +20,13 @@ from randla.smoothing._models.ready import (
 
 
 class ChaoticRNN(ReadyModel):
-    r"""Chaotic recurrent neural network with noisy states, all of which are observed with noise.
+    r"""Chaotic recurrent neural network with noisy states, observed with noise.
 
     .. math::
         x_{t+1} = x_t + \frac{\Delta}{\tau} \left(-x_t + \gamma W \tanh(x_t)\right)
         + s \varepsilon_t, \qquad y_t = x_t + r \eta_t,
 
-    with normal :math:`\varepsilon` and Student-t :math:`\eta`, independent between components.
+    with normal :math:`\varepsilon` and Student-t :math:`\eta`, independent between components [1]_.
     Missing entries of y are left out. With normal observation noise the model has the optimal
     proposal.
 
@@ -35,9 +35,9 @@ class ChaoticRNN(ReadyModel):
     weights : (d, d) array_like
         W; with independent N(0, 1/d) entries and a gain above 1 the network is chaotic.
     gain : float, optional
-        :math:`\gamma`.
+        The factor :math:`\gamma`.
     process_sd, observation_scale : float, optional
-        s and r, positive.
+        s and r, positive. The defaults are those of [2]_.
     df : float, optional
         Degrees of freedom of the observation noise; inf for normal noise.
     time_step, time_constant : float, optional
@@ -66,7 +66,7 @@ class ChaoticRNN(ReadyModel):
     .. [1] Sompolinsky, Crisanti and Sommers, "Chaos in random neural networks", Phys. Rev. Lett.
        61 (1988), 259-262.
     .. [2] Zhao, Nassar, Jordan, Bugallo and Park, "Streaming variational Monte Carlo", IEEE Trans.
-       Pattern Anal. Mach. Intell. 45 (2023), 1150-1161: the values of the defaults.
+       Pattern Anal. Mach. Intell. 45 (2023), 1150-1161.
 
     Examples
     --------

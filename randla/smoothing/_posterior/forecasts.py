@@ -51,11 +51,14 @@ def draw_futures(result: Any, n: int, inputs: ArrayLike | None, rng: Any) -> "Fo
 class ForecastResult(Result):
     """Future paths of a series, with the posterior uncertainty of parameters and states.
 
+    The result of `PosteriorResult.forecast`, for n future times.
+
     Attributes
     ----------
     states : (n_chains, n_draws, n, d) ndarray
-        d = 1 for a scalar model.
+        Paths of the states; d = 1 for a scalar model.
     observations : (n_chains, n_draws, n) or (n_chains, n_draws, n, k) ndarray
+        Paths of the observations.
     """
 
     states: Array
@@ -65,7 +68,7 @@ class ForecastResult(Result):
 
     @property
     def mean(self) -> Array:
-        """Means (n,) or (n, k) of the observations."""
+        """Means of the observations, (n,) or (n, k)."""
         return self.observations.mean(axis=(0, 1))
 
     @property
