@@ -12,6 +12,7 @@ log-likelihood and smoothed components agree.
 import matplotlib.pyplot as plt
 import numpy as np
 import statsmodels.api as sm
+from scipy import stats
 
 import randla
 
@@ -78,4 +79,34 @@ for name, unit, times in (("slope", "ppm a month", slice(None)), ("seasonal", "p
     ax.plot(months[times], part.mean[times], color="C0")
     ax.fill_between(months[times], low[times], high[times], color="C0", alpha=0.3, lw=0)
     ax.set(title=name, ylabel=unit)
+plt.show()
+
+# %%
+# So far the parameters were taken as known. The posterior distribution shows how well the data
+# determine them, here for quarterly means from 1980 on: fewer states, so that the chains take
+# seconds. In the most likely model the season does not change; its standard deviation is zero, at
+# the boundary, without a standard error. The posterior distribution says by how much it may change.
+quarters = co2.resample("QS").mean()["1980":]
+y = quarters.to_numpy()[:-12]
+model = randla.structural(level="trend", seasonal=4)
+fit = randla.maximum_likelihood(model, y, method="exact")
+print("at the boundary:", ", ".join(np.array(fit.names)[fit.at_boundary]))
+
+prior = dict.fromkeys(fit.names, stats.halfnorm(scale=0.5))
+posterior = randla.posterior(fit.model, y, prior, rng=0)
+low, high = posterior.quantile([0.025, 0.975])
+for k, name in enumerate(posterior.names):
+    print(
+        f"{name:12} {posterior.mean[k]:.3f} +- {posterior.standard_error[k]:.3f}, "
+        f"95 % from {low[k]:.3f} to {high[k]:.3f}, R-hat {posterior.r_hat[k]:.3f}"
+    )
+
+# %%
+# A forecast of the last three years, which were left out, with the uncertainty of the parameters.
+future = posterior.forecast(12, rng=0)
+low, high = future.quantile([0.025, 0.975])
+held = np.abs(quarters.to_numpy()[-12:] - (low + high) / 2) < (high - low) / 2
+print(f"{held.sum()} of the last 12 quarters lie within their band of 95 %")
+
+posterior.plot()
 plt.show()

@@ -56,7 +56,7 @@ class MaximumLikelihoodResult(Result):
         also with the same seed.
     n_parameters : int
         Number of free parameters (of each row of probabilities all but one), including the
-        directions of a diffuse start.
+        directions of a diffuse start, of each series.
     last_step_size : float
         Last step size of the optimizer; the error that the steps leave is proportional to it. The
         final stage removes that error.

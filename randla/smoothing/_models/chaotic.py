@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import betaln
 
 from randla._typing import Array
 from randla._validation import as_array, as_number
@@ -136,8 +137,7 @@ class ChaoticRNN(ReadyModel):
         if math.isinf(df):  # normal noise
             log_g = -HALF_LOG_2PI
         else:  # Student's t: log Gamma((df + 1) / 2) - log Gamma(df / 2) - 1/2 log(df pi)
-            log_g = math.lgamma(0.5 * (df + 1.0)) - math.lgamma(0.5 * df)
-            log_g -= 0.5 * math.log(df * math.pi)
+            log_g = -float(betaln(0.5, 0.5 * df)) - 0.5 * math.log(df)
         numbers = [
             *(rate, gain, process_sd, 1.0 / process_sd, scale, 1.0 / scale, df, sd_0),
             -len(W) * (math.log(process_sd) + HALF_LOG_2PI),  # of N(0, process_sd^2 I)

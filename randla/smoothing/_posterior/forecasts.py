@@ -28,7 +28,12 @@ def draw_futures(result: Any, n: int, inputs: ArrayLike | None, rng: Any) -> "Fo
     states, observations = [], []
     now = {"start_time": len(result._y) - 1, "inputs": inputs}
     if "y" in result.model._compiled.functions.wants:  # the next state depends on it
-        now["y"] = result._y[-1]
+        last = now["y"] = result._y[-1]
+        if np.isnan(last).any():
+            raise ValueError(
+                "y must not be missing at its last time for a forecast, since the transition "
+                "depends on it, got NaN"
+            )
     for c, k in np.ndindex(n_chains, len(kept)):
         model = result._model_at(c, kept[k])
         if result._last_states is None:

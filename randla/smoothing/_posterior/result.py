@@ -254,6 +254,8 @@ def warn_if_unreliable(result: PosteriorResult) -> None:
     if not (worst <= _LARGEST_R_HAT).all():
         k = int(np.nan_to_num(worst, nan=np.inf).argmax())
         message = f"the chains do not agree: r_hat of {result.names[k]} is {worst[k]:.3f}. {more}"
+        if np.isnan(worst[k]):
+            message = f"the chains are too short to be compared. {more}"
     elif not (least >= needed).all():
         k = int(np.nan_to_num(least).argmin())
         message = (
