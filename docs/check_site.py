@@ -6,6 +6,7 @@
 A page fails if
 
 * its body is wider than the window, or on the screen its header higher than one line;
+* a title, a signature, or a name in the navigation is cut off at the right;
 * text outside of code still holds ``\\(`` or ``\\[``, or a formula shows an error;
 * an image did not load;
 * the console shows an error, or the page asks another host for anything.
@@ -63,6 +64,15 @@ FAULTS = r"""(() => {
     const header = document.querySelector("#pst-header");
     if (width > 1000 && header && header.offsetHeight > 90)
         faults.push(`has a header of ${header.offsetHeight} px`);
+    const names = "article :is(h1, h2, h3, .sig, dl dt), .prev-next-title, .page-toc code";
+    for (const e of document.querySelectorAll(names)) {
+        let box = e, text = document.createRange();
+        while (box && getComputedStyle(box).overflowX === "visible") box = box.parentElement;
+        text.selectNodeContents(e);
+        const edge = Math.min(width, box ? box.getBoundingClientRect().right : width);
+        if (e.offsetParent && text.getBoundingClientRect().right > edge + 1)
+            faults.push(`cuts off ${e.textContent.trim().slice(0, 60)}`);
+    }
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
         const text = texts.currentNode, code = "pre, code, script, style, textarea";

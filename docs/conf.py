@@ -3,6 +3,7 @@
 import configparser
 import os
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,8 @@ project = "randla"
 author = "The randla developers"
 copyright = "2026, the randla developers"
 version = release = randla.__version__
+
+FOLDERS = ["regression", "sketching", "sampling", "spectral", "transport", "smoothing"]
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -38,6 +41,7 @@ autosummary_generate = True
 autodoc_mock_imports = [name for name in ("jax", "torch") if find_spec(name) is None]
 toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # numpydoc states types in words
+autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 numpydoc_xref_param_type = True
@@ -46,9 +50,13 @@ numpydoc_xref_aliases = {
     "Generator": "numpy.random.Generator",
     "SeedSequence": "numpy.random.SeedSequence",
     "LinearOperator": "scipy.sparse.linalg.LinearOperator",
-    "StateSpaceModel": "randla.StateSpaceModel",
     "array": "array",  # mostly "Dask array"
 }
+for family in FOLDERS:
+    for name in import_module(f"randla.{family}").__all__:
+        if name[0].isupper():
+            place = "randla" if name in randla.__all__ else f"randla.{family}"
+            numpydoc_xref_aliases[name] = f"{place}.{name}"
 nitpicky = False
 intersphinx_timeout = 3
 copybutton_exclude = ".linenos, .gp, .go"  # prompts and output are not copied
@@ -58,6 +66,7 @@ html_title = f"randla {version}"
 html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["randla.css"]
+html_js_files = ["randla.js"]
 html_favicon = "_static/logo.svg"
 html_sidebars = {"**": ["sidebar-nav-bs"], "index": [], "start": []}
 html_theme_options = {
@@ -73,6 +82,7 @@ html_theme_options = {
     "footer_end": [],
 }
 html_show_sourcelink = False
+html_domain_indices = False  # of one module
 # from the site itself (_ext/randla_site.py), without the menu, which loads more
 mathjax_path = "mathjax/tex-chtml.js"
 mathjax3_config = {"options": {"enableMenu": False}}
@@ -85,7 +95,6 @@ for line in metadata.get("metadata", "project_urls", fallback="").split("\n"):
         icon = {"name": "Repository", "url": url, "icon": "fa-solid fa-code-branch"}
         html_theme_options["icon_links"] = [icon]
 
-FOLDERS = ["regression", "sketching", "sampling", "spectral", "transport", "smoothing"]
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["gallery"],

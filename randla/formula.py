@@ -40,13 +40,14 @@ _FEW = 5
 def lstsq(
     formula: str, data: Any, *, weights: Any = None, na: str = "raise", **options: Any
 ) -> regression.LstsqResult:
-    """Least squares by a formula.
+    """Solve least squares given by a formula and a table, as `randla.lstsq` does for arrays.
 
     Parameters
     ----------
     formula : str
         For example ``"y ~ x + C(group)"``; ``"y + z ~ x"`` has two right-hand sides.
     data : DataFrame of pandas or polars, table of pyarrow, or dict of columns
+        Holds the columns that the formula names, with n rows.
     weights : str or (n,) array_like, optional
         A column of the data, or a weight for each of its rows.
     na : {"raise", "drop"}
@@ -88,14 +89,14 @@ def lstsq(
 def lp_regression(
     formula: str, data: Any, p: float = 1, *, weights: Any = None, na: str = "raise", **options: Any
 ) -> regression.LpRegressionResult:
-    """Quantile, least absolute deviations and other l_p regression by a formula.
+    """Fit quantiles or another l_p norm, given by a formula and a table.
 
     Parameters
     ----------
     formula, data, weights, na
         As in `randla.formula.lstsq`, for one right-hand side.
     p : float, optional
-        The norm.
+        The norm, from 1 to inf.
     **options
         The options of `randla.lp_regression`, such as `tau`.
 

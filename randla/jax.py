@@ -31,15 +31,17 @@ def sliced_wasserstein(
     Parameters
     ----------
     X : (n, d) array
-        float32, or float64 if JAX has it enabled; the results have the same dtype.
+        Points of the first cloud, float32, or float64 if JAX has it enabled; the results have the
+        same dtype.
     Y : (m, d) array
+        Points of the second cloud.
     seed : int, scalar array, or a key of ``jax.random``
         Seed of the directions, from 0 to 2^32 - 1. Use a different one in each step of a training
         loop, ``jax.random.fold_in(key, step)``.
     a, b : (n,) and (m,) array, optional
         Non-negative weights, scaled to sum 1; differentiable too.
     **options
-        `p`, `n_projections` and `directions` of `sliced_wasserstein_gradient`.
+        `p`, `n_projections` and `directions` of `randla.sliced_wasserstein_gradient`.
 
     Returns
     -------
@@ -72,6 +74,8 @@ def sliced_wasserstein(
     X, Y = jnp.asarray(X), jnp.asarray(Y)
     check_options(options, X.shape, Y.shape)
     dtype = jnp.result_type(X, Y, jnp.float32)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise TypeError(f"X and Y must hold real numbers, got {X.dtype} and {Y.dtype}")
     weights = [None if w is None else jnp.asarray(w, dtype) for w in (a, b)]
     for name, w, points in (("a", weights[0], X), ("b", weights[1], Y)):
         if w is not None and w.shape != points.shape[:1]:
@@ -89,6 +93,8 @@ def _as_seed(seed: Any) -> Any:
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed must be from 0 to 2^32 - 1, got {seed}")
         return jnp.uint32(seed)
+    if seed is None:
+        raise TypeError("seed must be an integer or a key, got None")
     seed = jnp.asarray(seed)
     if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) or seed.shape == (2,):
         return jax.random.bits(seed, (), jnp.uint32)

@@ -30,15 +30,16 @@ def sliced_wasserstein(
     Parameters
     ----------
     X : (n, d) tensor
-        Floating-point numbers, on any device.
+        Points of the first cloud, floating-point numbers on any device.
     Y : (m, d) tensor
+        Points of the second cloud.
     seed : int or torch.Generator
         Seed of the directions; use a different seed in each step of a training loop. A generator
         (on the CPU) advances by itself.
     a, b : (n,) and (m,) tensor, optional
         Non-negative weights, scaled to sum 1; differentiable too.
     **options
-        `p`, `n_projections` and `directions` of `sliced_wasserstein_gradient`.
+        `p`, `n_projections` and `directions` of `randla.sliced_wasserstein_gradient`.
 
     Returns
     -------

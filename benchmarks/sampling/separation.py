@@ -21,6 +21,14 @@ from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sa
 POWERS = (1, 1.5, 3, 4)
 FACTORS = (6, 12, 24)  # rows a column
 STYLE = Path(__file__).resolve().parents[2] / "docs" / "randla.mplstyle"  # transparent
+COLORS = {  # as in examples/sampling/plot_distortion.py
+    "uniform": "C3",
+    "leverage": "C1",
+    "root leverage": "C5",
+    "Lewis": "C0",
+    "sensitivity": "C2",
+    "sens. + leverage": "C4",
+}
 
 
 def instances():
@@ -75,33 +83,27 @@ def draw(results, factors, path):
     import matplotlib.pyplot as plt
 
     plt.style.use(STYLE)
-    plt.rcParams |= {"font.size": 8, "figure.dpi": 80}
-
     names = [  # but for those that weighted samples keep exactly
         name
         for name in dict.fromkeys(name for name, _ in results)
         if any(results[name, p]["Lewis"][0].max() > 0.01 for p in POWERS)
     ]
-    figure, axes = plt.subplots(
-        len(names), len(POWERS), figsize=(3 * len(POWERS), 2.3 * len(names)), squeeze=False
-    )
-    for (name, p), curves in results.items():
-        if name not in names:
-            continue
-        ax = axes[names.index(name), POWERS.index(p)]
-        for k, (score, (mean, error)) in enumerate(curves.items()):
-            shifted = np.array(factors) * (1 + 0.03 * (k - 2.5))
-            ax.errorbar(shifted, mean, 2 * error, label=score, capsize=2, lw=1)
-        ax.set(xscale="log", ylim=(0, min(ax.get_ylim()[1], 3)))
-        ax.set_title(f"{name}, p = {p}", fontsize=9)
-        ax.set_xticks(factors, factors)
-        ax.minorticks_off()
+    size = 7.2, 2.3 * len(names) + 0.8
+    figure, axes = plt.subplots(len(names), 2, figsize=size, layout="constrained", squeeze=False)
+    for row, name in zip(axes, names, strict=True):
+        for ax, p in zip(row, (POWERS[0], POWERS[-1]), strict=True):
+            for k, (score, (mean, error)) in enumerate(results[name, p].items()):
+                shifted = np.array(factors) * (1 + 0.03 * (k - 2.5))
+                ax.errorbar(shifted, mean, 2 * error, label=score, color=COLORS[score], lw=1.2)
+            ax.set(xscale="log", ylim=(0, min(ax.get_ylim()[1], 3)))
+            ax.set_title(f"{name}, p = {p}", fontsize="small")
+            ax.set_xticks(factors, factors)
+            ax.minorticks_off()
+        row[0].set_ylabel("distortion")
     for ax in axes[-1]:
-        ax.set_xlabel("rows / column")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("distortion")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="upper center", ncols=6, fontsize=9)
-    figure.tight_layout(rect=(0, 0, 1, 0.98))
+        ax.set_xlabel("rows / columns")
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=3)
     figure.savefig(path)
 
 

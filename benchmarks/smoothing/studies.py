@@ -218,7 +218,7 @@ def studies():
     yield Study("posterior, exact: quantile", "T = 50", 300, cover)
     for method in ("particle", "pmmh"):
         cover = credible(walk, PRIOR, 50, method)
-        yield Study(f"posterior, {method}: quantile", "T = 50", 100, cover)
+        yield Study(f"posterior, {method}: quantile", "T = 50", 300, cover)
     cover = monte_carlo(lambda r: r.mean, lambda r: r.standard_error)
     yield Study("posterior: standard_error of mean", "T = 50", 100, cover)
     cover = monte_carlo(lambda r: r.quantile(0.9), lambda r: r.quantile_standard_error(0.9))

@@ -1,7 +1,7 @@
 """Coverage of population intervals, and the level of the test, for `benchmarks.calibration`.
 
-Y has the law of s X + c, so that on a direction the best coupling is this map, and SW_2^2 of the
-laws is |(1 - s) E X - c|^2 / d + (1 - s)^2 tr S / d.
+Mostly Y has the law of s X + c, so that on a direction the best coupling is this map, and SW_2^2 of
+the laws is |(1 - s) E X - c|^2 / d + (1 - s)^2 tr S / d.
 """
 
 import math
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtr, roots_gegenbauer
 
 from benchmarks.calibration import LEVELS, Study
 from randla import sliced_wasserstein, sliced_wasserstein_test
@@ -29,11 +30,41 @@ class Law(NamedTuple):
         x[:, 0] += rng.choice(self.modes, n)
         return x
 
+    def pair(self, rng, n, m, d):
+        """Samples of the two laws."""
+        return self.sample(rng, n, d), self.scale * self.sample(rng, m, d) + self.shift
+
     def distance(self, d):
         """SW_2 of the two laws."""
         total = d * self.variance + float(np.var(self.modes))
         gap = (1.0 - self.scale) * self.mean - self.shift
         return math.sqrt(gap**2 + (1.0 - self.scale) ** 2 * total / d)
+
+
+class Masses(NamedTuple):
+    """Normal points about two modes, c e_1 and -c e_1, with different masses in the two laws."""
+
+    mode: float
+    masses: tuple  # of the first mode, in each law
+
+    def pair(self, rng, n, m, d):
+        """Samples of the two laws."""
+        samples = rng.standard_normal((n, d)), rng.standard_normal((m, d))
+        for points, mass in zip(samples, self.masses, strict=True):
+            points[:, 0] += np.where(rng.random(len(points)) < mass, self.mode, -self.mode)
+        return samples
+
+    def distance(self, d):
+        """SW_2 of the two laws, by quadrature over theta_1, of density (1 - t^2)^((d - 3) / 2)."""
+        x = np.linspace(-self.mode - 10.0, self.mode + 10.0, 20_001)
+        levels = (np.arange(50_000) + 0.5) / 50_000
+        nodes, weights = roots_gegenbauer(40, 0.5 * d - 1.0)
+        total = 0.0
+        for t, weight in zip(nodes, weights, strict=True):
+            near, far = ndtr(x - t * self.mode), ndtr(x + t * self.mode)
+            of = [np.interp(levels, q * near + (1.0 - q) * far, x) for q in self.masses]
+            total += weight * np.mean((of[0] - of[1]) ** 2)
+        return math.sqrt(total / weights.sum())
 
 
 def _normal(rng, shape):
@@ -45,6 +76,7 @@ LAWS = {
     "exponential, scale 1.5": Law(lambda r, n: r.exponential(size=n), 1.0, 1.0, 0.0, 1.5),
     "Laplace, shift .5": Law(lambda r, n: r.laplace(size=n), 0.0, 2.0, 0.5, 1.0),
     "two modes 6 apart, shift .5": Law(_normal, 0.0, 1.0, 0.5, 1.0, (-3.0, 3.0)),
+    "two modes 6 apart, masses .5 and .3": Masses(3.0, (0.5, 0.3)),
     "two modes 20 apart, shift 1": Law(_normal, 0.0, 1.0, 1.0, 1.0, (-10.0, 10.0)),
     "three modes 5 apart, shift .7": Law(_normal, 0.0, 1.0, 0.7, 1.0, (-5.0, 0.0, 5.0)),
     "lognormal, scale 1.5": Law(
@@ -73,8 +105,7 @@ def interval(law, n, m, d):
         held, truth = [], law.distance(d)
         for k in range(draws):
             rng = np.random.default_rng([k, n, d])
-            X, Y = law.sample(rng, n, d), law.scale * law.sample(rng, m, d) + law.shift
-            result = sliced_wasserstein(X, Y, population=True, rng=rng)
+            result = sliced_wasserstein(*law.pair(rng, n, m, d), population=True, rng=rng)
             ends = [result.population_interval(level) for level in LEVELS]
             held.append([low <= truth <= high for low, high in ends])
         return held

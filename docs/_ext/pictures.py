@@ -132,7 +132,7 @@ def draw_dask(rows):
     figure, ax = plt.subplots(figsize=(5.2, 1.7), layout="constrained")
     ax.barh(range(3), [s for _, s, _ in bars], color=[color for *_, color in bars], height=0.6)
     for y, (_, s, _) in enumerate(bars):
-        ax.text(s, y, f" {s:.2g} s", va="center")
+        ax.annotate(f"{s:.2g} s", (s, y), (5, 0), textcoords="offset points", va="center")
     ax.set_yticks(range(3), [name for name, *_ in bars])
     ax.set(xticks=[], ylim=(2.5, -0.5))
     ax.margins(x=0.15)
@@ -144,20 +144,20 @@ def write_ratios(rows):
     """The tasks in words, where a peer is faster, and all rows."""
     write_table(
         "tasks",
-        ["Task", "Ours", "Fastest peer", "Takes ... times as long"],
+        ["Task", "Ours", "Fastest peer", "Ratio"],
         [[in_words(r.task), f"{r.milliseconds:.3g} ms", r.other, spread(r)]
          for r in by_family(ratios.headlines(rows))],
     )  # fmt: skip
     write_table(
         "faster_peers",
-        ["Benchmark", "Size", "Ours", "Peer", "Takes ... times as long"],
+        ["Benchmark", "Size", "Ours", "Peer", "Ratio"],
         [[r.benchmark, r.size, f"{r.milliseconds:.3g} ms", r.other, spread(r)]
          for r in rows if r.is_library and r.ratio < 1],
     )  # fmt: skip
     write_table(
         "all_ratios",
-        ["Benchmark", "Size", "Ours, ms", "Beside", "Its time / ours"],
-        [[r.benchmark, r.size, f"{r.milliseconds:.3g}", r.beside, spread(r)] for r in rows],
+        ["Benchmark", "Compared with", "Ratio", "Ours, ms", "Size"],
+        [[r.benchmark, r.beside, spread(r), f"{r.milliseconds:.3g}", r.size] for r in rows],
     )
     known = not all(np.isnan(r.smallest) for r in rows)
     (DRAWN / "rounds.txt").write_text(
@@ -179,18 +179,22 @@ def draw_controls():
     save(figure, "controls")
 
 
-def draw_moons():
-    """The noise that a network is given, and what it is to make of it."""
+def draw_samplers():
+    """The noise that a network is given, and what it is to make of it: moons or circles."""
     rng = np.random.default_rng(0)
-    noise, angle = rng.standard_normal((500, 2)), np.pi * rng.random(1000)
-    points = np.column_stack([np.cos(angle), np.sin(angle)])
-    points[500:] = [1.0, 0.5] - points[500:]
-    figure, ax = plt.subplots(layout="constrained")
-    ax.plot(*noise.T, ".", color=GRAY, ms=4, alpha=0.6, label="noise")
-    ax.plot(*(points + 0.05 * rng.standard_normal((1000, 2))).T, ".", ms=4, label="data")
-    ax.set(xlim=(-3, 3), ylim=(-2, 2.2), xticks=[], yticks=[])
-    ax.legend(loc="upper left", ncols=2)
-    save(figure, "moons")
+    noise, spread = rng.standard_normal((500, 2)), 0.05 * rng.standard_normal((1000, 2))
+    angle = np.pi * rng.random(1000)
+    moons = np.column_stack([np.cos(angle), np.sin(angle)])
+    circles = np.column_stack([np.cos(2 * angle), np.sin(2 * angle)])
+    moons[500:] = [1.0, 0.5] - moons[500:]
+    circles += np.array([[-2.5, 0.0], [0.0, 0.0], [2.5, 0.0]])[rng.integers(3, size=1000)]
+    for name, points in (("moons", moons), ("circles", circles)):
+        figure, ax = plt.subplots(layout="constrained")
+        ax.plot(*noise.T, ".", color=GRAY, ms=4, alpha=0.6, label="noise")
+        ax.plot(*(points + spread).T, ".", ms=4, label="data")
+        ax.set(aspect="equal", xlim=(-3.8, 3.8), ylim=(-2.2, 2.8), xticks=[], yticks=[])
+        ax.legend(loc="upper left", ncols=2, markerscale=2)
+        save(figure, name)
 
 
 # How times grow
@@ -283,7 +287,7 @@ EXCEPTIONS = {
     "i": ("smoothing", r"paris: monte_carlo_error"),
 }
 _ENDS = 0.5, 0.9995
-_FAMILY, _LEVEL = 5.2, 1.3  # from one to the next
+_FAMILY, _LEVEL = 5.9, 1.6  # from one to the next
 
 
 def read_coverage(family):
@@ -342,7 +346,7 @@ def draw_coverage():
     """Every interval: the share that held the truth, beside the share that it promises."""
     n_intervals = n_good = 0
     draws = []
-    figure, ax = plt.subplots(figsize=(4.8, 8.4), layout="constrained")
+    figure, ax = plt.subplots(figsize=(4.8, 9.2), layout="constrained")
     ends = logit(np.array(_ENDS))
     for k, family in enumerate(FIRST):
         names, counts, shares, errors = read_coverage(family)
@@ -361,7 +365,7 @@ def draw_coverage():
             ax.text(ends[1] + 0.25, top + _LEVEL * j, f"{100 * level:.0f} %", va="center",
                     fontsize="small")  # fmt: skip
         for x, letters in joined(marks[short], logit(np.maximum(shares[short, 1], _ENDS[0]))):
-            ax.text(x, top + 0.5 * _LEVEL, letters, ha="center", va="center", weight="bold")
+            ax.text(x, top + _LEVEL - 0.75, letters, ha="center", va="center", weight="bold")
     ax.text(ends[1] + 0.25, -1, "promised", va="center", ha="center", fontsize="small")
     ax.set(ylim=(_FAMILY * len(FIRST) - 1.8, -1.5), xlim=(ends[0] - 0.3, ends[1] + 0.2), yticks=[])
     ticks = [0.5, 0.7, 0.8, 0.9, 0.95, 0.99, _ENDS[1]]
@@ -390,7 +394,7 @@ def draw(app=None):
         draw_ratios(rows)
         draw_dask(rows)
         draw_controls()
-        draw_moons()
+        draw_samplers()
         figures = read_curves()
         draw_scaling(figures)
         draw_threads(figures["threads"])

@@ -3,8 +3,10 @@
 ``speed-bars``       a directive that draws rows of ``benchmarks/ratios.csv``
 ``copy_mathjax``     puts MathJax and its fonts into the site
 ``inventories``      links to other projects also where their inventories cannot be fetched
-``signature``        the constructor of a class whose base has a ``__new__`` for all
+``signature``        the constructor of a class whose base has a ``__new__``; none of results
+``skip``             members that are not for users, or are among the listed attributes
 ``plain_parameters`` no link from a parameter to the function of the same name
+``from_the_top``     links to ``randla.name`` on the pages of the modules below
 """
 
 import html
@@ -12,16 +14,25 @@ import inspect
 import shutil
 import zlib
 from collections import defaultdict
+from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from numpydoc.docscrape import NumpyDocString
 from sphinx import addnodes
 
 from benchmarks import ratios
+from randla._results import Result
+from randla.smoothing import OnlineFilter
 
 DOCS = Path(__file__).resolve().parent.parent
+#: Classes that functions construct, not users; the tuples are those of `randla.datasets`.
+CONSTRUCTED = Result, OnlineFilter, tuple
+#: Public members of classes that only other modules use.
+INTERNAL = {"of", "of_one", "of_several", "of_sketch", "described", "labeled"}
 
 
 def measured(benchmark):
@@ -99,12 +110,25 @@ def inventories(app, config):
 
 def signature(app, what, name, obj, options, shown, returned):
     """``(m, n, *, rng=None)`` instead of the ``(*args, **kwargs)`` of SciPy's LinearOperator."""
+    if what == "class" and issubclass(obj, CONSTRUCTED):
+        return "", None
     if what != "class" or shown != "(*args, **kwargs)" or not inspect.isfunction(obj.__init__):
         return None
     full = inspect.signature(obj.__init__)
     without_self = list(full.parameters.values())[1:]
     parameters = [p.replace(annotation=p.empty) for p in without_self]
     return str(inspect.Signature(parameters)), returned
+
+
+def skip(app, what, name, member, skipped, options):
+    """Whether a member of a class is internal, or listed in the attributes of the class."""
+    module, owner = (app.env.temp_data.get(f"autodoc:{part}") for part in ("module", "class"))
+    if what != "class" or not owner:
+        return None
+    text = inspect.getdoc(attrgetter(owner)(import_module(module)))
+    attributes = NumpyDocString(text)["Attributes"]
+    listed = {name for attribute in attributes for name in attribute.name.split(", ")}
+    return True if name in INTERNAL | listed else None
 
 
 def plain_parameters(app, doctree):
@@ -123,7 +147,18 @@ def plain_parameters(app, doctree):
         }
         for link in list(description.findall(addnodes.pending_xref)):
             if link.get("reftype") == "obj" and link["reftarget"] in own:
-                link.replace_self(nodes.emphasis("", link.astext()))
+                kind = nodes.strong if isinstance(link.parent, nodes.term) else nodes.emphasis
+                link.replace_self(kind("", link.astext()))
+
+
+def from_the_top(app, env, node, content):
+    """On the page of ``randla.smoothing.OnlineFilter``, `ppg` means ``randla.ppg``."""
+    if node.get("refdomain") != "py":
+        return None
+    place, target = node["refdoc"], f"randla.{node['reftarget']}"
+    return env.domains["py"].resolve_xref(
+        env, place, app.builder, node["reftype"], target, node, content
+    )
 
 
 def setup(app):
@@ -131,5 +166,7 @@ def setup(app):
     app.connect("config-inited", inventories)
     app.connect("build-finished", copy_mathjax)
     app.connect("autodoc-process-signature", signature)
+    app.connect("autodoc-skip-member", skip)
     app.connect("doctree-read", plain_parameters)
+    app.connect("missing-reference", from_the_top)
     return {"parallel_read_safe": True}

@@ -37,10 +37,10 @@ for k, result in enumerate(results):
     hit = low[j] <= exact.x[j] <= high[j]
     ax.plot([low[j], high[j]], [k, k], lw=4, color="C0" if hit else "C3", solid_capstyle="butt")
     ax.plot(result.x[j], k, "o", color="0.5")
-ax.axvline(exact.x[j], color="0.5", lw=1)
-ax.text(exact.x[j], len(sizes) - 0.4, " all rows")
+ax.axvline(exact.x[j], color="0.5", lw=1, label="all rows")
 ax.set_yticks(range(len(sizes)), sizes)
 ax.set(xlabel="weight of the last week, 95 % interval", ylabel="rows of the sketch")
+ax.legend(loc="upper right")
 plt.show()
 
 # %%
@@ -50,5 +50,5 @@ results[sizes.index(800)].plot(ax)
 ax.plot(exact.x, "x", color="0.5", ms=8, label="all rows")
 ax.set_xticks(range(len(names)), names)
 ax.set_xlabel("")
-ax.legend()
+ax.legend(loc="upper center")
 plt.show()

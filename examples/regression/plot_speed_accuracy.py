@@ -2,9 +2,9 @@
 Speed against accuracy of least squares
 =======================================
 
-One sketch gives two digits quickly. A sketched preconditioner or a refined Cholesky factorization
-gives all sixteen, still many times faster than LAPACK. Times are relative to ``numpy.linalg.lstsq``
-in the same run.
+One sketch gives two or three digits quickly. A sketched preconditioner or a refined Cholesky
+factorization gives as many digits as LAPACK, and is still several times faster. Times are relative
+to ``numpy.linalg.lstsq`` in the same run.
 """
 
 # %%

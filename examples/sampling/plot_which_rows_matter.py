@@ -2,9 +2,9 @@
 Which rows matter
 =================
 
-Leverage scores say which rows can change a least-squares fit the most, and l_p sensitivities say
-the same for other norms. For p = 1 far fewer rows stand out than for p = 4, where a handful of rows
-has nearly all of the influence.
+Leverage scores say which rows can change a least-squares fit the most, and
+:math:`\\ell_p` sensitivities say the same for other norms. For p = 1 far fewer rows stand out than
+for p = 4, where a handful of rows has nearly all of the influence.
 """
 
 # %%
@@ -36,7 +36,7 @@ for p in (4, 1):
 plt.show()
 
 # %%
-# The same scores in decreasing order, with their bounds.
+# The same scores in decreasing order.
 fig, ax = plt.subplots(layout="constrained")
 for p in (1, 2, 4):
     randla.lp_sensitivities(A, p).plot(ax)

@@ -13,6 +13,7 @@ warns of this, and a *proposal* that uses the observation solves the problem.
 # and velocity of that axis the covariance :math:`s^2 \binom{1/3 \;\; 1/2}{1/2 \;\; 1}`. A vector
 # state has ``dim=4``, and functions that draw write to ``out``.
 import math
+import textwrap
 import warnings
 
 import matplotlib.pyplot as plt
@@ -24,7 +25,7 @@ import randla
 from randla import random
 
 LOG_2PI = math.log(2.0 * math.pi)
-START = np.array([8.0, 6.0, -0.15, 0.10])  # where the harbour reports the ship, and its course
+START = np.array([8.0, 6.0, -0.15, 0.10])  # where the harbor reports the ship, and its course
 START_SD = np.array([0.5, 0.5, 0.05, 0.05])
 
 
@@ -100,7 +101,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     blind = randla.particle_filter(bootstrap, y, n_particles=1000, rng=0)
 for warning in caught:
-    print(f"{warning.category.__name__}: {warning.message}")
+    print(textwrap.fill(f"{warning.category.__name__}: {warning.message}", 90))
 print(f"log Z = {blind.log_likelihood:.1f} +- {blind.log_likelihood_standard_error}")
 
 # %%
@@ -219,9 +220,9 @@ plt.show()
 # The minutes around the lost echo, with paths drawn given all echoes.
 minutes = slice(13, 18)
 fig, ax = plt.subplots(layout="constrained")
-ax.plot(paths[:, minutes, 0].T, paths[:, minutes, 1].T, color="C0", lw=0.5, alpha=0.3)
+ax.plot(paths[:, minutes, 0].T, paths[:, minutes, 1].T, color="C0", lw=0.5, alpha=0.1)
 ax.plot(*states[minutes, :2].T, color="0.5", label="the ship")
-ax.plot(*echoes[minutes].T, "x", color="C5", label="echoes")
+ax.plot(*echoes[minutes].T, "x", color="C5", ms=8, mew=2, label="echoes")
 ax.set(xlabel="east, km", ylabel="north, km")
 ax.legend()
 plt.show()

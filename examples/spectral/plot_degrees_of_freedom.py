@@ -73,6 +73,6 @@ for name, runs, color in methods:
     made = np.abs([r.value for r in runs] / np.array(exact) - 1)
     ax.loglog(penalties, stated, "o-", color=color, label=f"{name}, stated")
     ax.loglog(penalties, made, "x", color=color, label=f"{name}, actual")
-ax.set(xlabel=r"penalty $\lambda$", ylabel="relative error")
-ax.legend()
+ax.set(xlabel=r"penalty $\lambda$", ylabel="relative error", ylim=(1e-5, 2))
+ax.legend(loc="upper left")
 plt.show()

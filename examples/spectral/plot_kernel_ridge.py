@@ -78,10 +78,11 @@ for name, color in (("uniform", "C1"), ("pivoted", "C0")):
     second.loglog(sizes, missing[name], "o-", color=color, label=name)
     third.semilogy(np.sort(errors[name])[::20], np.linspace(1, 5e-4, 200), color=color, label=name)
 first.set(title=f"{k} landmarks", aspect="equal")
-second.set(title="missing share of the trace", xlabel="landmarks")
+second.set(xlabel="landmarks", ylabel="missing share of the trace")
 second.set_xticks(sizes, sizes, minor=False)
 second.minorticks_off()
-third.set(title="test points with a larger error", xlabel="error", ylabel="share")
-for ax in (first, second, third):
+third.set(xlabel="error", ylabel="share of test points above it")
+first.figure.legend(loc="outside right upper", markerscale=2)
+for ax in (second, third):
     ax.legend()
 plt.show()

@@ -49,8 +49,8 @@ for length_scale in length_scales:
     gauss = rest - 0.5 * plain.quadrature_upper
     rows.append((exact, *intervals[0], *intervals[1], gauss))
     print(
-        f"length scale {length_scale:.3f}: exact {exact:9.2f}, "
-        f"preconditioned {intervals[0].round(2)}, plain {intervals[1].round(0)}, Gauss {gauss:9.0f}"
+        f"{length_scale:.3f}: exact {exact:7.2f}, preconditioned {intervals[0].round(2)}, "
+        f"plain {intervals[1].round(0)}, Gauss {gauss:.0f}"
     )
 exact, low, high, plain_low, plain_high, gauss = (np.array(c) for c in zip(*rows, strict=True))
 
@@ -68,7 +68,7 @@ middle, half = 0.5 * (low + high) - exact, 0.5 * (high - low)
 second.errorbar(length_scales, middle, half, fmt="s", color="C0", capsize=3, label="preconditioned")
 second.axhline(0.0, color="0.5", lw=1)
 second.set_yscale("symlog", linthresh=0.01)
-second.set_ylabel("less the exact one")
+second.set_ylabel("log-likelihood minus exact")
 for ax in (first, second):
     ax.set_xscale("log")
     ax.set_xticks(ticks := [0.08, 0.1, 0.12, 0.15], ticks)

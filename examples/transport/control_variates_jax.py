@@ -78,5 +78,11 @@ def noise(function):
 ratio = noise(plain) / noise(lambda *z: sliced_wasserstein(*z)[0])
 print(f"variance of the gradient: {ratio:.1f} times smaller with the controls")
 assert ratio > 2.0
-
 # sphinx_gallery_thumbnail_path = "_drawn/controls.svg"
+
+# %%
+# It prints::
+#
+#     SW_2^2 = 0.54839; mean of 200 estimates 0.54496
+#     spread of the estimates 0.01154, mean standard error 0.01164
+#     variance of the gradient: 4.8 times smaller with the controls

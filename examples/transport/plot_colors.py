@@ -71,7 +71,8 @@ plt.show()
 # %%
 # The remaining distance to the colors of the evening measures what each way gives up.
 results = {"noon": source, "flow": free, "flow, kept in range": kept, "plan": plan.barycentric}
-fig, axes = plt.subplots(3, 2, figsize=(5.2, 6.2), layout="constrained")
+fig, axes = plt.subplots(3, 2, figsize=(5.2, 6.6), layout="constrained")
+fig.get_layout_engine().set(hspace=0.05)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 axes[0, 0].imshow(evening)

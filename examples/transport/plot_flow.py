@@ -10,7 +10,7 @@ the points.
 # %%
 # A callback follows the flow. It is called after each step with the number of the step, the points,
 # the squared distance before the step and its error. If it returns True, the flow stops: here when
-# the squared distance is a fiftieth of the first one.
+# the distance is a fiftieth of the first one.
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import FuncAnimation

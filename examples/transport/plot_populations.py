@@ -35,13 +35,14 @@ results = [randla.sliced_wasserstein(*samples(n), population=True, rng=0) for n 
 of_points = np.array([result.confidence_interval() for result in results])
 of_laws = np.array([result.population_interval() for result in results])
 fig, ax = plt.subplots(layout="constrained")
-ax.fill_between(sizes, *of_laws.T, color="C0", alpha=0.3, lw=0, label="the laws: 95 % interval")
+ax.fill_between(sizes, *of_laws.T, color="C0", alpha=0.3, lw=0, label="distributions, 95 %")
 ax.fill_between(sizes, *of_points.T, color="C5", alpha=0.5, lw=0)
 ax.plot(sizes, [result.value for result in results], "o-", color="C5", label="the points")
-ax.axhline(truth, color="0.5", lw=1, ls="--", label="the truth of the laws")
+ax.axhline(truth, color="0.5", lw=1, ls="--", label="distributions, exact")
 ax.set(xscale="log", ylim=(0.0, None), xlabel="points of each sample", ylabel="$SW_2$")
 ax.set_title("how far?")
 ax.legend()
+plt.show()
 
 # %%
 # With 100 points the interval for the distributions begins at zero, and the result reports this;

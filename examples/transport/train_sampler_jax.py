@@ -70,7 +70,7 @@ state = weights, zeros, zeros, 1
 for t in range(600):
     state, (value, error) = step(state, jax.random.fold_in(key, 1000 + t))
     if t % 100 == 0 or t == 599:
-        print(f"step {t:3d}: SW_2^2 = {value:.4f} +- {error:.4f}")
+        print(f"step {t:3d}: SW_2^2 = {value:.4f} +- {error:.0e}")
 
 # %%
 # A large sample, compared with new data.
@@ -81,3 +81,15 @@ print(f"after training, 4000 points: SW_2 = {result.value:.3f} +- {result.standa
 assert result.value < 0.2
 
 # sphinx_gallery_thumbnail_path = "_drawn/moons.svg"
+
+# %%
+# It prints::
+#
+#     step   0: SW_2^2 = 0.4174 +- 0.0028
+#     step 100: SW_2^2 = 0.0285 +- 0.0000
+#     step 200: SW_2^2 = 0.0105 +- 0.0001
+#     step 300: SW_2^2 = 0.0068 +- 0.0002
+#     step 400: SW_2^2 = 0.0127 +- 0.0004
+#     step 500: SW_2^2 = 0.0134 +- 0.0000
+#     step 599: SW_2^2 = 0.0117 +- 0.0002
+#     after training, 4000 points: SW_2 = 0.043 +- 2e-06

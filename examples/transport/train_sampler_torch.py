@@ -46,7 +46,7 @@ for step in range(400):
     loss.backward()
     optimizer.step()
     if step % 100 == 0 or step == 399:
-        print(f"step {step:3d}: SW_2^2 = {loss.item():.4f} +- {error.item():.4f}")
+        print(f"step {step:3d}: SW_2^2 = {loss.item():.4f} +- {error.item():.0e}")
 
 # %%
 # A large sample, compared with new data.
@@ -56,4 +56,4 @@ result = randla.sliced_wasserstein(sample, circles(4000), rng=0)
 print(f"after training, 4000 points: SW_2 = {result.value:.3f} +- {result.standard_error:.0e}")
 assert result.value < 0.3
 
-# sphinx_gallery_thumbnail_path = "_drawn/moons.svg"
+# sphinx_gallery_thumbnail_path = "_drawn/circles.svg"

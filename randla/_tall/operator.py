@@ -107,8 +107,13 @@ def _by_blocks(multiply: Any, X: Array, n_rows: int) -> Array:
 
 
 def _checked(multiply: Any, X: Array, n_rows: int) -> Array:
-    Y = np.asarray(multiply(np.ascontiguousarray(X)))  # the order that sparse products like
     shape = n_rows, X.shape[1]
+    try:
+        Y = np.asarray(multiply(np.ascontiguousarray(X)))  # the order that sparse products like
+    except ValueError as error:
+        if "cannot reshape" not in str(error):  # by SciPy, a single column
+            raise
+        raise ValueError(f"A must map arrays to arrays of shape {shape}, got: {error}") from error
     if Y.shape != shape or Y.dtype.kind not in "biuf":
         raise ValueError(
             f"A must map arrays to real arrays of shape {shape}, got dtype {Y.dtype}, shape "

@@ -1,4 +1,4 @@
-"""Generators of instances on which careless methods fail.
+"""Instances on which careless methods fail.
 
 Regression on sketches: `collision_attack`, `stacked_identities`, `aligned_pairs`,
 `ill_conditioned`. Row sampling: `gaussian_blocks`, `heavy_tailed_rows`, `unequal_groups`.
@@ -15,12 +15,12 @@ from randla._validation import as_count, as_number
 
 
 def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
-    r"""Least squares in which one collision ruins one coefficient.
+    r"""Make a least-squares problem in which one collision ruins one coefficient.
 
     :math:`A = [I_d; 0]` and :math:`b` is constant on `n_heavy` rows outside the first d, with norm
     1, so that the solution is zero. A sketch that adds few rows together (CountSketch, thin sparse
     signs) adds a heavy row to one of the first d with constant probability, and the whole error
-    falls on that coefficient; a dense sketch spreads it.
+    falls on that coefficient; a dense sketch spreads it [1]_.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
 
 
 def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tuple[Array, Array]:
-    r"""Least squares in which leverage scores are uninformative and one sampled row decides.
+    r"""Make a least-squares problem in which all leverage scores are equal but few rows matter.
 
     A is n/d copies of :math:`\sqrt{d/n}\, I_d` (all leverages are d/n), b the indicator of
     `n_heavy` random rows, projected off the range of A and normalized: the solution is zero. If the
@@ -67,8 +67,9 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
     n, d : int
         Shape of A; n is a multiple of d.
     n_heavy : int
-        About ``n / m`` for a sample of m rows is the worst.
+        Number of rows on which b depends; about ``n / m`` is the worst for a sample of m rows.
     rng : {None, int, SeedSequence, Generator}, optional
+        Seed; the same seed gives the same data.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
 
 
 def aligned_pairs(n: int, d: int) -> tuple[Array, Array]:
-    r"""Columns and residual on neighboring pairs of rows, where a plain SRHT is unreliable.
+    r"""Make a least-squares problem on pairs of rows, where a plain SRHT is unreliable.
 
     Column j is 1 on rows 2j and 2j + 1, b on the next pair: the solution is zero. The rows of a
     Hadamard matrix agree on such pairs, so that without permuted positions the error of each draw
@@ -132,7 +133,9 @@ def aligned_pairs(n: int, d: int) -> tuple[Array, Array]:
 def ill_conditioned(
     n: int, d: int, *, condition: float, residual: float = 1.0, rng: Any = None
 ) -> tuple[Array, Array, Array]:
-    """Least squares with random singular vectors and log-spaced singular values from 1 down.
+    """Make a least-squares problem whose singular values fall from 1 to 1 / `condition`.
+
+    They are evenly spaced on a log scale, and the singular vectors are random.
 
     Parameters
     ----------
@@ -143,6 +146,7 @@ def ill_conditioned(
     residual : float
         Norm of b - A x.
     rng : {None, int, SeedSequence, Generator}, optional
+        Seed; the same seed gives the same data.
 
     Returns
     -------
@@ -174,10 +178,11 @@ def ill_conditioned(
 
 
 def gaussian_blocks(n: int, d: int, n_units: int, n_copies: int, *, rng: Any = None) -> Array:
-    """A Gaussian block and, in separate columns, repeated unit rows.
+    """Make a matrix of a Gaussian block and, in separate columns, repeated unit rows.
 
     On this matrix l_p sensitivities and Lewis weights distribute a sample very differently: for p <
-    2 plain sensitivities give the Gaussian block too few rows, for p > 2 Lewis weights do.
+    2 plain sensitivities give the Gaussian block too few rows, for p > 2 Lewis weights do [1]_
+    [2]_.
 
     Parameters
     ----------
@@ -188,6 +193,7 @@ def gaussian_blocks(n: int, d: int, n_units: int, n_copies: int, *, rng: Any = N
     n_copies : int
         How often each is repeated.
     rng : {None, int, SeedSequence, Generator}, optional
+        Seed; the same seed gives the same data.
 
     Returns
     -------
@@ -215,7 +221,7 @@ def gaussian_blocks(n: int, d: int, n_units: int, n_copies: int, *, rng: Any = N
 
 
 def heavy_tailed_rows(n: int, d: int, *, exponent: float = 1.0, rng: Any = None) -> Array:
-    """Gaussian rows, each multiplied by a Pareto variable: a few rows carry nearly everything.
+    """Make a matrix of Gaussian rows times Pareto variables: a few rows dominate.
 
     Parameters
     ----------
@@ -224,6 +230,7 @@ def heavy_tailed_rows(n: int, d: int, *, exponent: float = 1.0, rng: Any = None)
     exponent : float
         Tail exponent of the Pareto law, greater than 0; below 1 its mean is infinite.
     rng : {None, int, SeedSequence, Generator}, optional
+        Seed; the same seed gives the same data.
 
     Returns
     -------
@@ -243,7 +250,7 @@ def heavy_tailed_rows(n: int, d: int, *, exponent: float = 1.0, rng: Any = None)
 
 
 def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> Array:
-    """One-hot columns of groups whose sizes fall by halves, and an intercept.
+    """Make a design of an intercept and indicators of groups whose sizes fall by halves.
 
     The design of an analysis of variance with rare groups: its rows are highly tied, the smallest
     group has very few of them, and the columns are nearly dependent.
@@ -255,7 +262,7 @@ def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> Array:
     n_groups : int
         Groups; one of them is the baseline, so that the rank is `n_groups`.
     rng : {None, int, SeedSequence, Generator}, optional
-        Shuffles the rows.
+        Seed of the order of the rows.
 
     Returns
     -------
@@ -280,22 +287,26 @@ def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> Array:
 
 
 def gaussian_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
-    """Two Gaussian clouds with different random covariances and a shift.
+    """Draw two Gaussian clouds with different random covariances and a shift.
 
     Parameters
     ----------
     n, d : int
         Points in each cloud, and their dimension.
     rng : {None, int, SeedSequence, Generator}, optional
+        Seed; the same seed gives the same data.
 
     Returns
     -------
     X, Y : (n, d) ndarray
+        Points of the two clouds, one per row.
 
     Examples
     --------
     >>> from randla.datasets import gaussian_clouds
     >>> X, Y = gaussian_clouds(500, 3, rng=0)
+    >>> X.shape, Y.shape
+    ((500, 3), (500, 3))
     """
     n, d = as_count(n, "n"), as_count(d, "d")
     generator = as_generator(rng)
@@ -305,23 +316,27 @@ def gaussian_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
 
 
 def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
-    """Two clouds of 3 and of 4 narrow clusters: far from Gaussian, hard for smooth controls.
+    """Draw two clouds of 3 and of 4 narrow clusters: far from Gaussian, hard for smooth controls.
 
     Parameters
     ----------
     n, d : int
         Points in each cloud, and their dimension.
     rng : {None, int, SeedSequence, Generator}, optional
+        Seed; the same seed gives the same data.
 
     Returns
     -------
     X, Y : (n, d) ndarray
-        Cluster centers are normal with standard deviation 3, clusters have 0.2.
+        Points of the two clouds, one per row. The centers of the clusters are normal with standard
+        deviation 3, the points around them with 0.2.
 
     Examples
     --------
     >>> from randla.datasets import mixture_clouds
     >>> X, Y = mixture_clouds(500, 3, rng=0)
+    >>> X.shape, Y.shape
+    ((500, 3), (500, 3))
     """
     n, d = as_count(n, "n"), as_count(d, "d")
     generator = as_generator(rng)
@@ -336,13 +351,14 @@ def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
 
 
 def torus_and_box(n: int, *, rng: Any = None) -> tuple[Array, Array]:
-    """Points on a torus and on the surface of a box, in three dimensions.
+    """Draw points on a torus and on the surface of a cube, in three dimensions.
 
     Parameters
     ----------
     n : int
         Points in each cloud.
     rng : {None, int, SeedSequence, Generator}, optional
+        Seed; the same seed gives the same data.
 
     Returns
     -------

@@ -27,12 +27,12 @@ def _short_repr(columns: Any) -> str:
 
 
 def nile() -> Array:
-    """Annual flow of the Nile at Aswan, 1871 to 1970.
+    """Return the annual flow of the Nile at Aswan, 1871 to 1970.
 
     Returns
     -------
     flow : (100,) ndarray
-        In 10^8 cubic meters, one value a year from 1871 on.
+        In 1e8 cubic meters, one value per year [1]_.
 
     References
     ----------
@@ -50,7 +50,13 @@ def nile() -> Array:
 
 
 class Engel(NamedTuple):
-    """Result of `engel`: ``income`` and ``food``, both (235,), in Belgian francs a year."""
+    """Income and food expenditure of households: the result of `engel`.
+
+    Attributes
+    ----------
+    income, food : (235,) ndarray
+        In Belgian francs per year.
+    """
 
     income: Array
     food: Array
@@ -60,12 +66,12 @@ class Engel(NamedTuple):
 
 
 def engel() -> Engel:
-    """Income and food expenditure of 235 Belgian working-class households in 1857.
+    """Return income and food expenditure of 235 Belgian households in 1857.
 
     Returns
     -------
     income, food : (235,) ndarray
-        In francs a year.
+        In Belgian francs per year, of working-class households [1]_.
 
     References
     ----------
@@ -83,7 +89,15 @@ def engel() -> Engel:
 
 
 class Digits(NamedTuple):
-    """Result of `digits`: ``images`` (1797, 64), values 0 to 16, and ``labels`` (1797,)."""
+    """Images of handwritten digits and their labels: the result of `digits`.
+
+    Attributes
+    ----------
+    images : (1797, 64) ndarray
+        Gray values from 0 to 16, each row an image of 8 x 8 pixels.
+    labels : (1797,) ndarray of int
+        The digits, from 0 to 9.
+    """
 
     images: Array
     labels: NDArray[np.int64]
@@ -93,14 +107,14 @@ class Digits(NamedTuple):
 
 
 def digits() -> Digits:
-    """Handwritten digits of 13 writers, as images of 8 x 8 pixels.
+    """Return handwritten digits of 13 writers, as images of 8 x 8 pixels.
 
     Returns
     -------
     images : (1797, 64) ndarray
-        Gray values 0 to 16; ``images.reshape(-1, 8, 8)`` are the pictures.
+        Gray values from 0 to 16; ``images.reshape(-1, 8, 8)`` are the pictures [1]_.
     labels : (1797,) ndarray of int
-        The digits 0 to 9.
+        The digits, from 0 to 9.
 
     References
     ----------
@@ -119,7 +133,15 @@ def digits() -> Digits:
 
 
 class CrudeOil(NamedTuple):
-    """Result of `crude_oil`: ``dates`` (n,) datetime64[D] and ``prices`` (n,), dollars a barrel."""
+    """Daily prices of crude oil: the result of `crude_oil`.
+
+    Attributes
+    ----------
+    dates : (8321,) ndarray of datetime64[D]
+        The days with a price, ascending.
+    prices : (8321,) ndarray
+        US dollars per barrel.
+    """
 
     dates: NDArray[np.datetime64]
     prices: Array
@@ -129,16 +151,17 @@ class CrudeOil(NamedTuple):
 
 
 def crude_oil() -> CrudeOil:
-    """Daily spot price of West Texas Intermediate crude oil, 1986 to January 2019.
+    """Return the daily spot price of WTI crude oil, 1986 to January 2019.
 
-    Days without a price are left out. ``100 * np.diff(np.log(prices))`` are returns in percent: a
-    volatile series with long calm and long turbulent periods.
+    Days without a price are left out [1]_. ``100 * np.diff(np.log(prices))`` are returns in
+    percent: a volatile series with long calm and long turbulent periods.
 
     Returns
     -------
     dates : (8321,) ndarray of datetime64[D]
+        The days with a price, ascending.
     prices : (8321,) ndarray
-        US dollars a barrel, at Cushing, Oklahoma.
+        US dollars per barrel of West Texas Intermediate, at Cushing, Oklahoma.
 
     References
     ----------

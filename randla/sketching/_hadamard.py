@@ -246,7 +246,7 @@ class BlockSRHT(HadamardSketch):
     shape : tuple of int
         (m, n), with 2**62 for ``n=None``.
     block_size : int
-        B.
+        The number B of rows.
     has_linf_guarantee : bool
         True.
 

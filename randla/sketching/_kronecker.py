@@ -87,7 +87,7 @@ class KroneckerProduct(RowsOnDemand):
         self.__dict__.update(shape=(n1 * n2, d1 * d2), dtype=dtype, **factors)
 
     def row_block(self, first: int, last: int) -> AnyArray:
-        """Rows first..last of the product."""
+        """Return rows first..last - 1 of the product, (last - first, d1 d2)."""
         i, j = np.divmod(np.arange(first, last), len(self.A2))
         return (self.A1[i][:, :, None] * self.A2[j][:, None, :]).reshape(len(i), self.shape[1])
 
@@ -105,7 +105,7 @@ class KroneckerProduct(RowsOnDemand):
     _adjoint = _transpose
 
     def toarray(self) -> AnyArray:
-        """The product as an (n1 n2, d1 d2) array; for tests and small examples."""
+        """Return the product as an (n1 n2, d1 d2) array; for tests and small examples."""
         with np.errstate(over="ignore", invalid="ignore"):
             product = np.kron(self.A1, self.A2)
         if not np.isfinite(product).all():

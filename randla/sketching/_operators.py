@@ -184,7 +184,17 @@ class Sketch(LinearOperator, ABC):
             raise ValueError(f"{name} must have {expected}, got shape {A.shape}")
 
     def dot(self, x: Any) -> Any:
-        """``S @ x`` for an array, a sparse matrix, a `KroneckerProduct`, an operator (lazily)."""
+        """Return ``S @ x``, the sketch of x.
+
+        Parameters
+        ----------
+        x : (n,) or (n, d) array_like, sparse matrix, KroneckerProduct, Dask array or operator
+
+        Returns
+        -------
+        (m,) or (m, d) ndarray
+            Lazy for a Dask array or another operator.
+        """
         lazy = isinstance(x, LinearOperator) and not isinstance(x, RowsOnDemand)
         if lazy or np.isscalar(x):
             return super().dot(x)
@@ -206,7 +216,7 @@ class Sketch(LinearOperator, ABC):
     # Parts and copies ----------------------------------------------------------------------------
 
     def columns(self, first: int, last: int) -> Sketch:
-        """Columns first..last of S, as a sketch of shape (m, last - first).
+        """Return columns first..last - 1 of S, as a sketch of shape (m, last - first).
 
         It acts on rows first..last of the operand: the sum of ``S.columns(i, j) @ A[i:j]`` over
         row blocks equals ``S @ A`` up to rounding, for any division into blocks.
@@ -231,7 +241,7 @@ class Sketch(LinearOperator, ABC):
         return SketchColumns(self, first, last)
 
     def toarray(self, dtype: DTypeLike = np.float64) -> AnyArray:
-        """S as an (m, n) array of float64 or float32; for tests and small examples."""
+        """Return S as an (m, n) array of float64 or float32; for tests and small examples."""
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
         eye = np.eye(self.shape[0], dtype=dtype)  # (m, m): S^T I costs n m

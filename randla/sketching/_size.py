@@ -15,7 +15,7 @@ _MARGIN = 1.05
 
 
 def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None) -> int:
-    r"""Number of rows of a dense sketch for an error bound on every least-squares coefficient.
+    r"""Compute the number of rows of a sketch that bounds the error of every coefficient.
 
     The smallest m for which, with probability at least :math:`1 - \delta`, every coefficient of
     :math:`x' = \arg\min |S(Ax - b)|` satisfies
@@ -47,6 +47,7 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
     Returns
     -------
     m : int
+        Number of rows of the sketch.
 
     Raises
     ------

@@ -27,8 +27,8 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
     .. math:: Y = H_n X, \qquad H_1 = 1, \quad H_{2n} = H_2 \otimes H_n
 
     The order is natural (Hadamard), without normalization: ``fwht(fwht(X)) == n * X``, and
-    ``fwht(X) / sqrt(n)`` is orthogonal. The cost is :math:`n \log_2 n` additions for each vector,
-    in two passes over memory (three for an axis above 2^24).
+    ``fwht(X) / sqrt(n)`` is orthogonal. The cost is :math:`n \log_2 n` additions for each vector
+    [1]_, in two passes over memory (three for an axis above 2^24).
 
     Parameters
     ----------

@@ -10,14 +10,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from randla._validation import as_count, as_flag, as_number
+from randla._validation import as_array, as_count, as_flag, as_number
 from randla.spectral._svd import decompose
 
 
 class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Principal components with a certified bracket of each singular value.
 
-    Like ``sklearn.decomposition.PCA``, with its attributes and signs. X is centered without forming
+    Like `sklearn.decomposition.PCA`, with its attributes and signs. X is centered without forming
     the result: sparse X stays sparse, and offsets of 1e8 cost no digits of the fit.
 
     Parameters
@@ -34,13 +34,18 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     Attributes
     ----------
     components_ : (k, d) ndarray
+        The principal axes, of norm 1.
     explained_variance_, explained_variance_ratio_, singular_values_ : (k,) ndarray
+        Variances along the axes, their fractions of the total, and singular values of the centered
+        X.
     singular_values_bounds_, explained_variance_ratio_bounds_ : tuple of (k,) ndarray
         Lower and upper ends of intervals that contain those of the exact components.
     mean_ : (d,) ndarray
+        Means of the columns of X.
     noise_variance_ : float
         Mean variance of the other components, from the exact error of the approximation.
     n_components_, n_samples_, n_features_in_ : int
+        Number k of components, of rows and of columns of X.
     reconstruction_error_ : float
         Exact Frobenius norm of the part that the components do not explain.
     n_passes_ : int
@@ -131,7 +136,7 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.n_components_, self.n_samples_, self.n_passes_ = k, n, result.n_passes
         if not left:
             return None
-        Z = result.U * math.sqrt(n - 1) if self.whiten else result.U * s
+        Z = result.U * (math.sqrt(n - 1) * (s > 0.0) if self.whiten else s)
         return Z.astype(X.dtype, copy=False)
 
     def _rank(self, short: int) -> dict[str, Any]:
@@ -178,7 +183,9 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         X_original : (n, d) ndarray
         """
         check_is_fitted(self)
-        Z = np.asarray(X)
+        Z, k = as_array(X, "X"), len(self.components_)
+        if Z.shape[-1:] != (k,):
+            raise ValueError(f"X must have {k} columns, one a component, got shape {Z.shape}")
         if self.whiten:
             Z = Z * self._scales()
         return Z @ self.components_ + self.mean_

@@ -16,7 +16,7 @@ from randla.spectral._pivoted_cholesky import PivotedCholeskyResult, pivoted_cho
 class PivotedNystroem(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Features whose products approximate a kernel, with the exact error of the approximation.
 
-    Unlike in ``sklearn.kernel_approximation.Nystroem``, whose landmarks are drawn uniformly,
+    Unlike in `sklearn.kernel_approximation.Nystroem`, whose landmarks are drawn uniformly,
     landmarks are drawn where the kernel is approximated worst, so that small groups and outliers
     are not missed.
 
@@ -25,14 +25,16 @@ class PivotedNystroem(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     kernel : str or callable, default="gaussian"
         As in `randla.pivoted_cholesky`. scikit-learn's ``rbf`` with `gamma` is "gaussian" with
         ``length_scale = (2 * gamma) ** -0.5``. With "precomputed" X is a kernel matrix, and
-        `transform` takes the kernel values (m, n) of new points with those of the fit.
+        ``transform`` takes the kernel values (m, n) of new points with those of the fit.
     n_components : int, default=100
         Maximum number; no more than there are points.
     length_scale : float or (d,) array_like, default=1.0
+        One for all columns of X, or one for each.
     rtol : float, optional
         Stop with fewer components once the trace of the error is at most `rtol` times that of the
         kernel matrix.
     random_state : int, RandomState instance or None, default=None
+        Seed of the choice of landmarks.
 
     Attributes
     ----------
@@ -46,6 +48,7 @@ class PivotedNystroem(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     relative_trace_error_ : float
         The same over the trace of the kernel matrix.
     n_features_in_ : int
+        Number of columns of X.
 
     See Also
     --------

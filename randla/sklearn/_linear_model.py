@@ -94,6 +94,7 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         Penalty :math:`\alpha |w|_2^2` on the coefficients, not on the intercept, added to the sum
         of squares as in scikit-learn's ``Ridge``.
     fit_intercept : bool, default=True
+        Whether to add an intercept, which has no penalty.
     random_state : int, RandomState instance or None, default=None
         Seed of the sketch; None: NumPy's global state, as in scikit-learn. Not used without a
         sketch.
@@ -101,13 +102,16 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
     Attributes
     ----------
     coef_ : (d,) or (k, d) ndarray
+        Coefficients of the columns of X.
     intercept_ : float or (k,) ndarray
+        The intercept, 0 without one.
     standard_error_ : (d,) or (k, d) ndarray
         Standard errors of ``coef_``, elementwise: errors of the sketch given the data, zero at full
-        precision. For errors of the data as a sample see `LstsqResult.inference`.
+        precision. For errors of the data as a sample see `randla.LstsqResult.inference`.
     intercept_standard_error_ : float or (k,) ndarray
         Standard error of ``intercept_``; zero without an intercept.
     n_features_in_ : int
+        Number of columns of X.
     result_ : LstsqResult
         The result of `randla.lstsq` for X, or with an intercept for the centered X and y: its
         coefficients and intervals are those of the columns of X.
@@ -210,8 +214,8 @@ class _CertifiedRegressor(_LinearRegressor):
 class QuantileRegressor(_CertifiedRegressor):
     """Linear quantile regression with an optional l_1 penalty.
 
-    Minimizes the mean pinball loss plus ``alpha`` times the 1-norm of the coefficients, like
-    scikit-learn's estimator of the same name.
+    Minimizes the mean pinball loss plus `alpha` times the 1-norm of the coefficients, like
+    `sklearn.linear_model.QuantileRegressor`.
 
     Parameters
     ----------
@@ -220,18 +224,25 @@ class QuantileRegressor(_CertifiedRegressor):
     alpha : float, default=1.0
         Penalty of the coefficients (not of the intercept).
     fit_intercept : bool, default=True
+        Whether to add an intercept, which has no penalty.
     tol : float, default=1e-8
         Relative duality gap at which to stop, in (0, 1).
 
     Attributes
     ----------
     coef_ : (d,) ndarray
+        Coefficients of the columns of X.
     intercept_ : float
+        The intercept, 0 without one.
     n_features_in_ : int
+        Number of columns of X.
     n_iter_ : int
+        Number of iterations of the solver.
     gap_ : float
         The mean loss at the coefficients exceeds the minimum by at most this.
     result_ : LpRegressionResult
+        The result of `randla.lp_regression`, whose first coefficient is the intercept if there is
+        one.
 
     See Also
     --------
@@ -296,18 +307,25 @@ class LpRegressor(_CertifiedRegressor):
     p : float, default=1
         From 1 (least absolute deviations) through 2 (least squares) to inf (minimax).
     fit_intercept : bool, default=True
+        Whether to add an intercept, which has no penalty.
     tol : float, default=1e-8
         Relative duality gap at which to stop, in (0, 1).
 
     Attributes
     ----------
     coef_ : (d,) ndarray
+        Coefficients of the columns of X.
     intercept_ : float
+        The intercept, 0 without one.
     n_features_in_ : int
+        Number of columns of X.
     n_iter_ : int
+        Number of iterations of the solver.
     gap_ : float
         The norm of the residuals exceeds the minimum by at most this.
     result_ : LpRegressionResult
+        The result of `randla.lp_regression`, whose first coefficient is the intercept if there is
+        one.
 
     See Also
     --------

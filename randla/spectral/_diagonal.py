@@ -34,11 +34,12 @@ _NOT_ADJOINT = 1e-3  # relative to the largest entry of X'AX
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DiagonalResult(EstimateByProducts):
-    """A diagonal and its errors.
+    """A diagonal and its standard errors: the result of `diagonal`.
 
     Attributes
     ----------
     value : (n,) ndarray
+        The estimate of the diagonal, or the diagonal itself.
     standard_error : (n,) ndarray
         Standard error of the algorithm, given the matrix; 0 if the diagonal is exact.
     degrees_of_freedom : float
@@ -58,7 +59,7 @@ def diagonal(
     method: Literal["auto", "xdiag", "hutchinson"] = "auto",
     rng: Any = None,
 ) -> DiagonalResult:
-    r"""Diagonal of a square matrix, with the error of each entry.
+    r"""Compute or estimate the diagonal of a square matrix, with standard errors.
 
     If the entries can be read, the diagonal is exact. For an operator, of which only products are
     known, it is estimated from products with vectors of random signs [1]_ [2]_: leverage scores as

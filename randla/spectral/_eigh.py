@@ -31,6 +31,7 @@ from randla._validation import are_in_memory, as_choice, as_count, as_flag
 from randla.spectral._krylov.block_krylov import BlockKrylov
 from randla.spectral._krylov.brackets import block_upper_bounds, rounding
 from randla.spectral._krylov.residual_norm import checkpoints, residual_bounds
+from randla.spectral._matrix.base import require_in_range
 from randla.spectral._matrix.dense import DenseMatrix
 from randla.spectral._matrix.square import (
     SquareMatrix,
@@ -53,7 +54,7 @@ _ASYMMETRY, _PROBED_ASYMMETRY = 1e-8, 1e-4  # relative: of entries, of the produ
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EighResult(Result):
-    """Some eigenvalues and eigenvectors of a symmetric matrix, with brackets (`randla.eigh`).
+    """Eigenvalues and eigenvectors of a symmetric matrix, with brackets: the result of `eigh`.
 
     Attributes
     ----------
@@ -177,12 +178,15 @@ class _Symmetric(SquareMatrix):
         Frobenius; None for an operator.
     asymmetry : float
         A bound of ``|A - A'|_2 / 2``.
+    rounding : float
+        Relative error allowed for products.
     """
 
     def __init__(self, A: Any) -> None:
         A = as_readable(A)
         super().__init__(A)
         self.squared_norm: float | None = None
+        self.rounding = rounding(self._matrix)
         self.rows: Any = None  # of numbers i..j, scaled, where they are in memory
         X = np.random.default_rng(0).standard_normal((self.n, _PROBES))
         Y = self.times(X)  # now the scale and the norm are known
@@ -262,7 +266,7 @@ def _by_lapack(matrix: _Symmetric, k: int, which: Which) -> EighResult:
 
 
 def _allowed(matrix: _Symmetric, size: float) -> float:
-    return rounding((matrix.n, matrix.n)) * size + matrix.asymmetry
+    return matrix.rounding * size + matrix.asymmetry
 
 
 def _order(theta: Array, which: Which) -> NDArray[np.intp]:
@@ -348,7 +352,7 @@ def _frobenius_rest(matrix: _Symmetric, theta: Array, C: Array) -> float:
     if matrix.squared_norm is None:
         return np.inf
     rest = matrix.squared_norm - float(theta @ theta) - 2.0 * float((C * C).sum())
-    slack = rounding((matrix.n, matrix.n)) * matrix.squared_norm
+    slack = matrix.rounding * matrix.squared_norm
     return float(np.sqrt(max(rest, 0.0) + slack))
 
 
@@ -372,7 +376,7 @@ def _error(
         E = matrix.times(F) - (V * theta) @ (V.T @ F)
         return float(np.linalg.norm(E)) / np.sqrt(_PROBES), "estimate"
     squares = matrix.squared_norm - float(theta @ theta)  # Pythagoras
-    if squares < 1e8 * rounding(V.shape) * matrix.squared_norm and matrix.rows is not None:
+    if squares < 1e8 * matrix.rounding * matrix.squared_norm and matrix.rows is not None:
         squares, step = 0.0, max((1 << 18) // matrix.n, 1)
         for i in range(0, matrix.n, step):  # by the differences themselves
             j = min(i + step, matrix.n)
@@ -388,6 +392,7 @@ def _result(
     first = np.abs(V).argmax(axis=0)
     V = V * np.where(V[first, np.arange(len(theta))] < 0.0, -1.0, 1.0)
     scale = matrix.scale
+    require_in_range(float(max(np.abs(theta).max(), error)) * scale, "norm")
     return EighResult(
         theta * scale, V, lower * scale, upper * scale, residuals * scale, error * scale, kind,
         matrix.n_products, converged,

@@ -45,11 +45,12 @@ _NARROW = 0.5
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogdetResult(Result):
-    """A log-determinant with its error.
+    """A log-determinant with its error: the result of `logdet`.
 
     Attributes
     ----------
     value : float
+        The estimate of the log-determinant, or the log-determinant itself.
     standard_error : float
         Standard error of the algorithm, over random vectors; 0 if exact up to rounding.
     quadrature_lower, quadrature_upper : float
@@ -90,12 +91,21 @@ class LogdetResult(Result):
         return self.value
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Ends (low, high) of an interval that contains the bracket of the quadrature.
+        """Return the ends of an interval that contains the bracket of the quadrature.
 
         From the lower bound minus t of its standard errors to the upper bound plus t of its
         standard errors, with Student's t, each end moved outward by a correction for the skewness
         of the sample [1]_. The interval is cut at bounds that hold with certainty, except for the
         bracket.
+
+        Parameters
+        ----------
+        level : float
+            Coverage probability, over the random vectors.
+
+        Returns
+        -------
+        low, high : float
 
         References
         ----------
@@ -123,7 +133,7 @@ def logdet(
     rng: Any = None,
     progress: bool = False,
 ) -> LogdetResult:
-    r"""The logarithm of the determinant of a symmetric positive definite matrix.
+    r"""Compute or estimate the log-determinant of a symmetric positive definite matrix.
 
     Exact by Cholesky if that is affordable, otherwise by stochastic Lanczos quadrature [1]_ whose
     bias is bracketed [2]_: for each of m random sign vectors z, the Gauss rule is above
@@ -149,10 +159,10 @@ def logdet(
     preconditioner : {"auto", None, result of `pivoted_cholesky`}
         :math:`P = F F^T + r I` with r slightly above `lower`, whose determinant is known, so that
         only that of :math:`P^{-1/2} A P^{-1/2}` is estimated. "auto": for an array, F is a pivoted
-        Cholesky factor of :math:`A - lower\, I`, of rank at most n/4 or :math:`8\sqrt n`; otherwise
-        there is none. A result of :func:`pivoted_cholesky` must be that of a matrix K with
-        :math:`A - lower\, I - K` positive semidefinite: the kernel matrix in A = K + lower I. A
-        float32 factor is refused if `lower` is near its rounding errors.
+        Cholesky factor of :math:`A - \mathtt{lower}\, I`, of rank at most n/4 or :math:`8\sqrt n`;
+        otherwise there is none. A result of :func:`pivoted_cholesky` must be that of a matrix K
+        with :math:`A - \mathtt{lower}\, I - K` positive semidefinite: the kernel matrix in A = K +
+        lower I. A float32 factor is refused if `lower` is near its rounding errors.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result.
     progress : bool, default False

@@ -13,7 +13,14 @@ from randla._random import as_generator
 from randla._results import Result
 from randla._scaling import EPS
 from randla._typing import Array
-from randla._validation import as_array, as_count, as_flag, as_number, as_points, as_rhs
+from randla._validation import (
+    as_array,
+    as_count,
+    as_flag,
+    as_number,
+    as_points,
+    require_rhs_shape,
+)
 from randla.spectral._kernel_matrix.determinant import determinant_bounds
 from randla.spectral._kernel_matrix.kernel_functions import (
     KernelFunction,
@@ -31,6 +38,8 @@ _FLOPS = 1e10  # a second, roughly
 class PivotedCholeskyResult(Result):
     r"""A partial Cholesky factor of a kernel matrix K, and its error.
 
+    The result of `pivoted_cholesky`.
+
     The residual :math:`E = K - FF^T` is positive semidefinite, so that its diagonal, which is
     known, bounds all of it: :math:`|E_{ij}| \le \sqrt{E_{ii} E_{jj}}`, and no norm of it is larger
     than its trace.
@@ -38,7 +47,7 @@ class PivotedCholeskyResult(Result):
     Attributes
     ----------
     factor : (n, k) ndarray
-        F. It has fewer columns than requested if the remainder after them is rounding error.
+        The factor F, with fewer columns than requested if the remainder is rounding error.
     pivots : (k,) ndarray
         The chosen rows of K, in order. ``factor[pivots]`` is lower triangular.
     trace_error : float
@@ -58,7 +67,7 @@ class PivotedCholeskyResult(Result):
     _points: NDArray[Any] | None = field(repr=False)  # at the pivots
 
     def solve(self, b: ArrayLike, ridge: float) -> Array:
-        r"""Solve with the approximation: :math:`x = (FF^T + \mathtt{ridge}\, I)^{-1} b`.
+        r"""Solve a system with the approximation: :math:`x = (FF^T + \mathtt{ridge}\, I)^{-1} b`.
 
         By the Woodbury identity, with a step of refinement; :math:`O(nk)` a column of `b`, after
         :math:`O(nk^2)` once.
@@ -66,6 +75,7 @@ class PivotedCholeskyResult(Result):
         Parameters
         ----------
         b : (n,) or (n, m) array_like
+            One or several right-hand sides.
         ridge : float
             Greater than 0.
 
@@ -74,7 +84,8 @@ class PivotedCholeskyResult(Result):
         x : (n,) or (n, m) ndarray
         """
         ridge = as_number(ridge, "ridge", low=0.0, closed="neither")
-        b = as_rhs(b, len(self.factor)).astype(np.float64)
+        b = as_array(b, "b").astype(np.float64)
+        require_rhs_shape(b.shape, len(self.factor), "b", of="the factor")
         values, vectors = self._gram_eigen
 
         def solve_once(b: Array) -> Array:
@@ -89,12 +100,16 @@ class PivotedCholeskyResult(Result):
         return x + solve_once(residual)  # digits that the Gram matrix has lost
 
     def logdet(self, ridge: float) -> tuple[float, float]:
-        r"""Bounds for :math:`\log\det(K + \mathtt{ridge}\, I)`, with K itself.
+        r"""Return bounds for :math:`\log\det(K + \mathtt{ridge}\, I)`, with K itself.
 
-        With E as above, :math:`\log\det(FF^T + \mathtt{ridge}\, I) \le \log\det(K +
-        \mathtt{ridge}\, I) \le \log\det(FF^T + \mathtt{ridge}\, I) + \sum_i \log(1 + E_{ii} /
-        \mathtt{ridge})` (Hadamard's inequality). Both ends make room for rounding errors. They are
-        close where the trace of E is below `ridge`.
+        With E as above and :math:`\rho` the `ridge`, by Hadamard's inequality
+
+        .. math::
+            0 \le \log\det(K + \rho I) - \log\det(FF^T + \rho I) \le
+            \sum_i \log(1 + E_{ii} / \rho).
+
+        Both ends make room for rounding errors. They are close where the trace of E is below
+        `ridge`.
 
         Parameters
         ----------
@@ -112,7 +127,7 @@ class PivotedCholeskyResult(Result):
         return determinant_bounds(values, self.diagonal_error, n, ridge, self.trace, eps)
 
     def features(self, X_new: ArrayLike) -> NDArray[Any]:
-        """Rows of the factor for new points, whose products approximate the kernel.
+        """Return rows of the factor for new points, whose products approximate the kernel.
 
         For the points of the fit they equal `factor`, up to rounding.
 
@@ -243,6 +258,8 @@ def pivoted_cholesky(
     Returns
     -------
     PivotedCholeskyResult
+        The ``factor``, its ``pivots`` and the exact ``trace_error``; ``solve``, ``logdet`` and
+        ``features`` for computations with the approximation.
 
     Raises
     ------

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from randla._parallel import showing_progress
 from randla._random import as_generator
 from randla._results import Result
-from randla._validation import as_number, is_sparse
+from randla._validation import as_flag, as_number, is_sparse
 from randla.spectral._krylov.brackets import rounding
 from randla.spectral._krylov.residual_norm import BLOCK, checkpoints, residual_norm
 from randla.spectral._matrix import open_matrix
+from randla.spectral._matrix.base import require_in_range
 
 #: Short sides up to which A'A is decomposed, and stored entries for each of its rows for that.
 _GRAM_SIDE, _SPARSE_GRAM_SIDE = 1000, 300
@@ -21,7 +23,7 @@ _WIDTH, _STEPS, _KEPT = 1e-4, 60, 1 << 26
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SpectralNormResult(Result):
-    """Bounds of a spectral norm (`randla.spectral_norm`).
+    """Bounds of a spectral norm: the result of `spectral_norm`.
 
     Attributes
     ----------
@@ -40,7 +42,7 @@ class SpectralNormResult(Result):
 
 
 def spectral_norm(
-    A: Any, *, failure_probability: float = 1e-6, rng: Any = None
+    A: Any, *, failure_probability: float = 1e-6, rng: Any = None, progress: bool = False
 ) -> SpectralNormResult:
     r"""Bracket the spectral norm :math:`|A|_2`, the largest singular value.
 
@@ -60,6 +62,8 @@ def spectral_norm(
         Maximum probability that `upper` is below the norm; between 1e-30 and 1/2.
     rng : {None, int, SeedSequence, Generator}, optional
         Source of the random directions.
+    progress : bool, default False
+        Show a progress bar for long passes (needs tqdm).
 
     Returns
     -------
@@ -96,7 +100,12 @@ def spectral_norm(
     5.0
     """
     p = as_number(failure_probability, "failure_probability", low=1e-30, high=0.5)
-    generator, matrix = as_generator(rng), open_matrix(A)
+    with showing_progress("spectral_norm", as_flag(progress, "progress")):
+        return _spectral_norm(A, p, as_generator(rng))
+
+
+def _spectral_norm(A: Any, p: float, generator: np.random.Generator) -> SpectralNormResult:
+    matrix = open_matrix(A)
     if matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.transposed()
     n = matrix.shape[1]
@@ -109,11 +118,12 @@ def spectral_norm(
         steps = checkpoints(3, max(min(_STEPS, _KEPT // (n * BLOCK)), 10))
         low, high, space = residual_norm(matrix, None, p, generator, steps, _is_narrow)
         p = 0.0 if space.is_full else p
-    error = rounding(matrix.shape)
+    error = rounding(matrix)
     lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))
     if matrix.is_read:
         upper = min(upper, math.sqrt(matrix.squared_norm * (1.0 + error)))
-    return SpectralNormResult(lower * matrix.scale, upper * matrix.scale, p, matrix.n_passes)
+    upper = require_in_range(upper * matrix.scale, "norm")
+    return SpectralNormResult(lower * matrix.scale, upper, p, matrix.n_passes)
 
 
 def _is_narrow(low: float, high: float) -> bool:

@@ -40,6 +40,7 @@ from randla.spectral._krylov.subspace import (
     probed_tail,
 )
 from randla.spectral._matrix import open_matrix
+from randla.spectral._matrix.base import require_in_range
 from randla.spectral._svd_result import SvdResult
 
 #: Most reads of A in an iteration.
@@ -62,7 +63,7 @@ def svd(
     rng: Any = None,
     progress: bool = False,
 ) -> SvdResult:
-    r"""Largest singular values and vectors, with certified brackets and the exact error.
+    r"""Compute the largest singular values and vectors, with certified brackets and exact error.
 
     Returns :math:`A \approx U \mathrm{diag}(s) V'`, the rank k approximation, with the Frobenius
     norm of the remainder and, for each singular value, a lower and an upper end. If A can be read
@@ -98,6 +99,7 @@ def svd(
     Returns
     -------
     SvdResult
+        The factors `U`, `s` and `Vt`, brackets `s_lower` and `s_upper`, and the `error`.
 
     Raises
     ------
@@ -112,17 +114,18 @@ def svd(
 
     Notes
     -----
-    With n the short side, and s = k + 10: :math:`m n^2 + n^3` operations in two passes if n is at
-    most 2000, or 40 s (256, or 4 k, for sparse matrices and operators if there is no `rtol`);
-    otherwise 4 m n for each column of the Krylov space, which has max(4k, 400) columns of the short
-    side; with `rtol` as many as it takes, and up to twice the memory. Dask arrays are read once for
-    each block of s columns, and once more.
+    With n the short side, and s = k + 10: :math:`m n^2 + n^3` operations in two passes
+    if n is at most 2000, or 40 s (256, or 4 k, for sparse matrices and operators if there is no
+    `rtol`); otherwise 4 m n for each column of the block Krylov space [1]_ [2]_, which has max(4k,
+    400) columns of the short side; with `rtol` as many as it takes, and up to twice the memory.
+    Dask arrays are read once for each block of s columns, and once more.
 
-    Brackets allow for :math:`c u \sigma_1^2`, :math:`c = 500 + \sqrt{\max(m, n)}` and u the unit
-    roundoff, in the squares: for values below 1e-7 of the first they carry little information.
-    `error` is accurate to 1e-3 if it exceeds 1e-7 of the first singular value. For operators whose
-    Gram matrix is not formed it is an estimate from 10 new random vectors, whose interval covers in
-    at least 95 %; the bounds of explained variance use the same interval.
+    Brackets follow from the residuals [3]_ and allow for :math:`c u \sigma_1^2`, :math:`c = 500 +
+    \sqrt{\max(m, n)}` and u the unit roundoff (an operator's is that of its dtype), in the squares:
+    for values below 1e-7 of the first they carry little information. `error` is accurate to 1e-3 if
+    it exceeds 1e-7 of the first singular value. For operators whose Gram matrix is not formed it is
+    an estimate from 10 new random vectors, whose interval covers in at least 95 %; the bounds of
+    explained variance use the same interval.
 
     References
     ----------
@@ -210,7 +213,7 @@ def _factors(tall: Any, found: Subspace, left: bool) -> tuple[Array, Array, Arra
 
 def _is_known(tall: Any, found: Subspace) -> bool:
     """Whether the Gram matrix alone gives values and the error with nearly all of their digits."""
-    slack = rounding(tall.shape) * (found.total + found.offset**2)
+    slack = rounding(tall) * (found.total + found.offset**2)
     mu, top = found.upper, found.upper[0] + found.offset**2  # the scale of rounding errors
     return found.method == "gram" and bool(
         mu[-1] > _GRAM_ACCURATE * top and found.total - mu.sum() >= 500.0 * slack
@@ -221,7 +224,7 @@ def _is_known(tall: Any, found: Subspace) -> bool:
 def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> SvdResult:
     flipped, scale = tall is not matrix, tall.scale
     U, s, V, residuals = _factors(tall, found, left)
-    unit = rounding(tall.shape)
+    unit = rounding(tall)
     top = s[0] ** 2 + found.offset**2  # the scale of rounding errors
     below = unit * (np.sqrt(top) if U.size else top / s)  # A V rounds less than A'A
     lower, upper = monotone(s - below, np.sqrt(found.upper + unit * top))
@@ -231,6 +234,7 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> 
     shares = [np.divide(x * x, d, out=np.zeros_like(s), where=d > 0.0)
               for x, d in ((s, error**2 + (s * s).sum() if kind == "estimate" else found.total),
                            (lower, high), (upper, low))]  # fmt: skip
+    require_in_range(float(max(s[0], error)) * scale, "norm")
     if flipped:
         U, V = V, U
     signs = np.sign(V[np.abs(V).argmax(axis=0), np.arange(s.size)])
@@ -251,7 +255,7 @@ def _error(
     """Frobenius norm of ``A - U diag(s) V'``, its interval, and its kind."""
     if np.isfinite(found.total):
         square = found.total - (s * s).sum() if found.tail is None else found.tail
-        slack = rounding(tall.shape) * (found.total + found.offset**2)
+        slack = rounding(tall) * (found.total + found.offset**2)
         if found.tail is None and square < 500.0 * slack:  # digits are lost
             square = tall.residual_squared_norm(U * s, V)
         error = math.sqrt(max(square, 0.0))

@@ -13,7 +13,7 @@ from randla._typing import Array
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SvdResult(Result):
-    """Truncated singular value decomposition, with certificates (`randla.svd`).
+    """Truncated singular value decomposition, with certificates: the result of `svd`.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class SvdResult(Result):
     )
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot the singular values with their brackets.
+        """Plot the singular values with their brackets (needs matplotlib).
 
         Parameters
         ----------

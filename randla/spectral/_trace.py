@@ -11,6 +11,7 @@ from randla._results import RandlaWarning, warn_caller
 from randla._scaling import rounded_sum
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
+from randla.spectral._matrix.base import require_in_range
 from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
@@ -28,16 +29,20 @@ _FIRST = 40  # products of the first estimate with rtol
 
 
 class FewProductsWarning(RandlaWarning):
-    """Too few products: coverage may be below the nominal level, or `rtol` is not met."""
+    """Too few products: coverage may be below the nominal level, or `rtol` is not met.
+
+    Issued by `trace`; a larger `n_products` removes the cause.
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TraceResult(EstimateByProducts):
-    """A trace and its error.
+    """A trace and its standard error: the result of `trace`.
 
     Attributes
     ----------
     value : float
+        The estimate of the trace, or the trace itself.
     standard_error : float
         Standard error of the algorithm, given the matrix; 0 if the trace is exact.
     degrees_of_freedom : float
@@ -65,7 +70,7 @@ def trace(
     method: Literal["auto", "xtrace", "xnystrace", "hutch++", "hutchinson"] = "auto",
     rng: Any = None,
 ) -> TraceResult:
-    r"""Trace of a square matrix, with its error.
+    r"""Compute or estimate the trace of a square matrix, with a standard error.
 
     If the entries can be read, the trace is exact: the sum of the diagonal, correctly rounded. For
     an operator, of which only products are known, it is estimated from products with random vectors
@@ -198,7 +203,7 @@ def _exact_is_due(matrix: SquareMatrix, size: int, n_products: int) -> bool:
 def _scaled(estimate: Estimate, matrix: SquareMatrix, name: str) -> TraceResult:
     value, error, df = estimate
     scale = matrix.scale
-    value = _in_range(value * scale)
+    value = require_in_range(value * scale, "trace")
     return TraceResult(value, error * scale, df, matrix.n_products, name, True)
 
 
@@ -237,13 +242,5 @@ def _exact(diagonal: Array, n_products: int, psd: bool) -> TraceResult:
     if math.isinf(value):
         scale = math.ldexp(1.0, -len(diagonal).bit_length())
         value = rounded_sum(diagonal * scale) / scale
-    return TraceResult(_in_range(value), 0.0, math.inf, n_products, "exact", True)
-
-
-def _in_range(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(
-            "A must have a trace of at most 1.8e308 in magnitude, got a larger one: divide A by a "
-            "power of two"
-        )
-    return value
+    value = require_in_range(value, "trace")
+    return TraceResult(value, 0.0, math.inf, n_products, "exact", True)

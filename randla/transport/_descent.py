@@ -26,6 +26,8 @@ Callback: TypeAlias = Callable[[int, Array, float, float], Any]
 class SlicedWassersteinFlow(DirectionsResult):
     """The path of a cloud under descent, and its distance to the target at each step.
 
+    The result of `sliced_wasserstein_flow` and `sliced_wasserstein_barycenter`.
+
     Attributes
     ----------
     points : (n, d) ndarray

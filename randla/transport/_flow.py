@@ -42,7 +42,7 @@ def sliced_wasserstein_flow(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Move a cloud toward another by descent on the sliced Wasserstein distance :math:`SW_2^2`.
+    r"""Move a cloud toward another by descent on the sliced Wasserstein distance.
 
     .. math::
 
@@ -51,7 +51,8 @@ def sliced_wasserstein_flow(
 
     where :math:`T_i(\theta)` is the mean of the projected points of Y that are matched with
     :math:`x_i`. In this unit :math:`\eta = 1` is the full step: it completes a translation in one
-    step, and with one frame of directions it is the iterative distribution transfer of [1]_.
+    step, and with one frame of directions it is the iterative distribution transfer of [1]_; see
+    also [2]_.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def sliced_wasserstein_flow(
         its own position: each call continues with the next step.
     callback : callable, optional
         ``callback(step, points, power, standard_error)`` after a step: its number, the points
-        (read-only), the squared distance before the step (see `trace`), and its error. If it
+        (read-only), the squared distance before the step (see ``trace``), and its error. If it
         returns True the descent ends.
     every : int, default 1
         Call back after each step whose number plus one is a multiple of `every`.
@@ -90,7 +91,7 @@ def sliced_wasserstein_flow(
     Returns
     -------
     SlicedWassersteinFlow
-        `points`, and the `trace` of the distance.
+        The ``points``, and the ``trace`` of the distance over the steps.
 
     Raises
     ------
@@ -151,14 +152,14 @@ def sliced_wasserstein_barycenter(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Cloud of points that minimizes the weighted sum of :math:`SW_2^2` to several clouds.
+    r"""Find a cloud that minimizes a weighted sum of :math:`SW_2^2` to several clouds.
 
     .. math::
 
         \min_X \sum_k \lambda_k SW_2^2(X, Y_k), \qquad
         x_i \leftarrow x_i + \eta d \sum_k \lambda_k E[(T_i^k(\theta) - \theta^T x_i) \theta].
 
-    The sum is not convex in X: the result is at or near a stationary point, not a certified
+    The sum [1]_ is not convex in X: the result is at or near a stationary point, not a certified
     minimum.
 
     Parameters
@@ -194,7 +195,7 @@ def sliced_wasserstein_barycenter(
     Returns
     -------
     SlicedWassersteinFlow
-        `points`, and the `trace` of the root of the sum.
+        The ``points``, and the ``trace`` of the root of the sum over the steps.
 
     Raises
     ------

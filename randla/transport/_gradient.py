@@ -30,14 +30,15 @@ Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
 class SlicedWassersteinGradient(Drawn, DirectionsResult):
     """The sliced Wasserstein distance of two clouds and its gradient, with errors.
 
-    The errors are those of the random directions, given the clouds.
+    The result of `sliced_wasserstein_gradient`. The errors are those of the random directions,
+    given the clouds.
 
     Attributes
     ----------
     value : float
-        :math:`SW_p`.
+        The distance :math:`SW_p`.
     power : float
-        :math:`SW_p^p`.
+        Its power :math:`SW_p^p`.
     power_standard_error : float or None
         Standard error of `power`; None for directions given as an array.
     gradient : (n, d) ndarray
@@ -48,6 +49,7 @@ class SlicedWassersteinGradient(Drawn, DirectionsResult):
     degrees_of_freedom : float or None
         Degrees of freedom of all errors: number of independent blocks of directions, minus one.
     n_projections : int
+        Number of directions used: as requested, rounded up to whole blocks of the design.
     directions : str
         "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
     gradient_Y, standard_error_Y : (m, d) ndarray or None
@@ -108,16 +110,16 @@ def sliced_wasserstein_gradient(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinGradient:
-    r"""Sliced Wasserstein distance and its gradient with respect to the points and the weights.
+    r"""Compute a sliced Wasserstein distance and its gradient in the points and the weights.
 
     .. math::
 
         \frac{\partial SW_p^p}{\partial x_i} = E\Big[ p \sum_j \delta_{ij}(\theta)\,
         \mathrm{sign}(t_{ij}) |t_{ij}|^{p-1} \theta \Big], \qquad t_{ij} = \theta^T (x_i - y_j),
 
-    with :math:`\delta(\theta)` the optimal coupling of the two projections. The derivative with
-    respect to the weight of a point is the mean over :math:`\theta` of the Kantorovich potential
-    of its projection, up to a constant.
+    with :math:`\delta(\theta)` the optimal coupling of the two projections [1]_. The derivative
+    with respect to the weight of a point is the mean over :math:`\theta` of the Kantorovich
+    potential of its projection, up to a constant.
 
     Parameters
     ----------

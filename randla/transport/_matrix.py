@@ -39,8 +39,8 @@ _ROUND_COSTS = 1 << 21  # costs held at a time without controls: 16 MiB
 class SlicedWassersteinMatrix(Drawn, DirectionsResult):
     """Sliced Wasserstein distances of all pairs of K clouds, on common directions.
 
-    The errors are those of the random directions, given the clouds; as all pairs share the
-    directions, their errors are dependent.
+    The result of `sliced_wasserstein_matrix`. The errors are those of the random directions, given
+    the clouds; as all pairs share the directions, their errors are dependent.
 
     Attributes
     ----------
@@ -57,6 +57,7 @@ class SlicedWassersteinMatrix(Drawn, DirectionsResult):
     degrees_of_freedom : float or None
         Least degrees of freedom of the errors of all pairs. Each interval uses those of its pair.
     n_projections : int
+        Number of directions used: as requested, rounded up to whole blocks of the design.
     control_variate : str or None
         The family that was used.
     directions : str
@@ -90,13 +91,14 @@ def sliced_wasserstein_matrix(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinMatrix:
-    r"""Sliced Wasserstein distances between all pairs of several clouds.
+    r"""Estimate the sliced Wasserstein distances between all pairs of several clouds.
 
     Each cloud is projected and sorted once for each direction, K sorts instead of K (K - 1), and
     all pairs use the same directions. So at p = 2 the matrix of squares, a mean of squared
     distances between quantile functions, is conditionally negative definite for any number of
-    directions, and kernels made from it are positive definite. Control variates are applied to each
-    pair separately: they remove most of the error, but this property then holds only approximately.
+    directions, and kernels made from it are positive definite [1]_. Control variates are applied to
+    each pair separately: they remove most of the error, but this property then holds only
+    approximately.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ _STEPS = 2.0 ** np.arange(-6.0, 3.0)  # lengths tried along the gradient, relati
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MaxSlicedWasserstein(Result):
-    """The largest projected distance that was found.
+    """The largest projected distance that was found: the result of `max_sliced_wasserstein`.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def max_sliced_wasserstein(
     rng: Any = None,
     progress: bool = False,
 ) -> MaxSlicedWasserstein:
-    r"""Largest Wasserstein distance of projections, from below.
+    r"""Find a lower bound of the largest Wasserstein distance of projections.
 
     .. math::
 
@@ -77,7 +77,7 @@ def max_sliced_wasserstein(
     Ascent along the gradient on the sphere, with the length of each step chosen among several, from
     the best of 256 random directions, the difference of the means, and the extreme eigenvectors of
     the two covariances relative to each other and of their difference. The function is not concave:
-    the result is a **lower bound**.
+    the result is a **lower bound** of this distance [1]_.
 
     Parameters
     ----------

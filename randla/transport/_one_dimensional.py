@@ -29,14 +29,14 @@ def wasserstein_1d(
     p: float = 2,
     progress: bool = False,
 ) -> Any:
-    r"""Wasserstein distance of samples on the line, exact, for many pairs at once.
+    r"""Compute exact Wasserstein distances of samples on the line, for many pairs at once.
 
     .. math::
 
         W_p^p = \int_0^1 |F^{-1}(t) - G^{-1}(t)|^p dt,
 
     where F and G are the distribution functions of the points x with weights a, and y with
-    weights b. For equal numbers of points without weights this is the mean of
+    weights b [1]_. For equal numbers of points without weights this is the mean of
     :math:`|x_{(k)} - y_{(k)}|^p` over the sorted points.
 
     Parameters

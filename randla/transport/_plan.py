@@ -36,8 +36,8 @@ _PARTS, _PART_NUMBERS = 8, 1 << 22  # accumulators at most, and what they hold t
 class ExpectedSlicedPlan(Drawn, DirectionsResult):
     """The mean of the plans that are optimal between projections, with errors.
 
-    The errors are those of the random directions, given the clouds. `confidence_interval` is for
-    `barycentric`, elementwise.
+    The result of `expected_sliced_plan`. The errors are those of the random directions, given the
+    clouds. `confidence_interval` is for `barycentric`, elementwise.
 
     Attributes
     ----------
@@ -50,9 +50,11 @@ class ExpectedSlicedPlan(Drawn, DirectionsResult):
         Cost of the plan: the mean over its matches of the p-th power of their distances. An upper
         bound of :math:`W_p^p`.
     cost_standard_error : float or None
+        Standard error of `cost`; None for directions given as an array.
     degrees_of_freedom : float or None
         Degrees of freedom of both errors: number of independent blocks of directions, minus one.
     n_projections : int
+        Number of directions used: as requested, rounded up to whole blocks of the design.
     directions : str
         "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
     """
@@ -101,7 +103,7 @@ def expected_sliced_plan(
     rng: Any = None,
     progress: bool = False,
 ) -> ExpectedSlicedPlan:
-    r"""Plan between two clouds: the mean of the plans that are optimal between projections.
+    r"""Compute a plan between two clouds: the mean of the optimal plans of projections.
 
     .. math::
 

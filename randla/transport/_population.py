@@ -46,7 +46,10 @@ _POINTS = 4096  # of a part of their sums
 
 
 class PopulationWarning(RandlaWarning):
-    """The sampling error of two samples, relative to their laws, may be wrong for these data."""
+    """The estimated distance of the laws of two samples may be wrong for these data.
+
+    Issued by `sliced_wasserstein` with ``population=True``.
+    """
 
 
 def projections_for(n: int, dim: int) -> int:

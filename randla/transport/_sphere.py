@@ -45,7 +45,7 @@ def sliced_wasserstein_sphere(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinResult:
-    r"""Sliced Wasserstein distance on the sphere, of two clouds or of one and the uniform law.
+    r"""Estimate a sliced Wasserstein distance on the sphere, of two clouds or to the uniform law.
 
     .. math::
 
@@ -53,9 +53,9 @@ def sliced_wasserstein_sphere(
         U_\# \delta_x = \text{angle of } U^T x,
 
     for a frame U of two orthonormal columns, uniform among all of them: points are projected to a
-    random plane and from there to its circle, on which the transport cost is exact [1]_. Distances
-    on the circle are in turns; the largest is one half. Control variates of exactly known mean
-    remove most of the variance over the frames, as in `sliced_wasserstein`.
+    random plane and from there to its circle, on which the transport cost is exact [1]_ [2]_.
+    Distances on the circle are in turns; the largest is one half. Control variates of exactly known
+    mean remove most of the variance over the frames, as in `sliced_wasserstein`.
 
     Parameters
     ----------

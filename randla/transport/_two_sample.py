@@ -24,7 +24,7 @@ from randla.transport._projections.projector import (
     Side,
     batch_rows,
 )
-from randla.transport._result import Drawn, MeanCost
+from randla.transport._result import Drawn, MeanCost, histogram_of_costs
 
 _CHUNK_NUMBERS = 1 << 22  # sorted projections stored at a time: 48 MiB with their orders
 _SPLITS = 16  # of a part
@@ -36,7 +36,7 @@ _ROUNDING = {8: 1e-12, 4: 1e-5}
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SlicedWassersteinTestResult(Drawn, Result):
-    """A permutation test of the hypothesis that two samples have the same law.
+    """A permutation test of equal laws of two samples: the result of `sliced_wasserstein_test`.
 
     Attributes
     ----------
@@ -51,6 +51,7 @@ class SlicedWassersteinTestResult(Drawn, Result):
     null : (n_permutations,) ndarray
         Statistics of the random splits.
     n_permutations : int
+        Number of random splits.
     n_projections : int
         Number of directions used: as requested, rounded up to whole blocks.
     directions : str
@@ -79,8 +80,7 @@ class SlicedWassersteinTestResult(Drawn, Result):
         ax : matplotlib Axes
         """
         ax = axes_or_new(ax)
-        is_constant = np.ptp(self.null) <= 1e-9 * np.abs(self.null).max()
-        ax.hist(self.null, bins=1 if is_constant else 40, alpha=0.6, label="random splits")
+        histogram_of_costs(ax, self.null, bins=40, label="random splits")
         label = f"the samples (p = {self.p_value:.3g})"
         ax.axvline(self.statistic, color="0.5", lw=1.5, label=label)
         ax.set(xlabel="mean of $W_p^p$", ylabel="splits")

@@ -45,7 +45,8 @@ def test_no_less_accurate_than_householder_up_to_condition_1e10(power):
     truth, scores = leverage(A), leverage_scores(A)
     by_qr = (solve_triangular(np.linalg.qr(A, "r"), A.T, trans=1) ** 2).sum(0)
     error = relative_error(scores, truth)
-    assert error < max(1e-9, 2 * relative_error(by_qr, truth))
+    # Householder's error varies with the BLAS around the unit roundoff times the condition number.
+    assert error < max(1e-9, 2 * relative_error(by_qr, truth), 2.0**-53 * 10.0**power)
     assert error <= scores.residual <= 1e3 * max(error, 1e-13)
     assert abs(scores.sum() - 10) < 1e-6
 

@@ -7,7 +7,7 @@ import pytest
 
 from randla import LinearGaussian, datasets, kalman_smoother, maximum_likelihood
 from randla.smoothing._exact.kalman import log_likelihood, system_score
-from tests.smoothing.exact_reference import dense_smoother, flat_smoother
+from tests.smoothing.exact_reference import central_difference, dense_smoother, flat_smoother
 
 LOG_2PI = np.log(2 * np.pi)
 NILE = datasets.nile()
@@ -89,6 +89,43 @@ def test_rows_without_noise(variances, exact):
     noise = np.ones(7)
     noise[list(exact)] = list(exact.values())
     require_equal(quadratic_trend(variances, noise), SEVEN, 1e-14)
+
+
+def moving_average(diffuse):
+    """A sum of MA(1) steps, or an ARMA(1, 1), observed without noise."""
+    A = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    shock = np.array([0.0, 1.0, 2.0**-6])
+    P0 = np.diag([0.0, 1.0, 0.0]) + np.outer(shock, shock)
+    if diffuse:
+        options = {"diffuse": [True, False, False]}
+        return LinearGaussian(
+            A, np.outer(shock, shock), [[1.0, 1.0, 0.0]], 0.0, [0.0] * 3, P0, **options
+        )
+    A[1, 1] = 0.75
+    return LinearGaussian(
+        A[1:, 1:], np.outer(shock, shock)[1:, 1:], [[1.0, 0.0]], 0.0, [0.0, 0.0], P0[1:, 1:]
+    )
+
+
+@pytest.mark.parametrize("diffuse", [True, False])
+def test_moving_averages_without_noise(diffuse):
+    """The filter knows the last shock better and better; backward no error may grow with it."""
+    y = np.tile(SEVEN, 3)[:16]
+    y[3:5] = np.nan
+    model = moving_average(diffuse)
+    require_equal(model, y, 1e-12)
+
+    def value(step):
+        A = model.transition_matrix.copy()
+        A[0, -1] += step
+        other = LinearGaussian(
+            A, model.transition_cov, model.observation_matrix, 0.0, model.initial_mean,
+            model.initial_cov, diffuse=model.diffuse,
+        )  # fmt: skip
+        return log_likelihood(other, other._as_rows(y))
+
+    slope = system_score(model, model._as_rows(y))[1].A[0, -1]
+    assert slope == pytest.approx(central_difference(value, 0.0, 1e-3), rel=1e-8)
 
 
 @pytest.mark.parametrize(

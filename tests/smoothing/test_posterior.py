@@ -334,6 +334,10 @@ def test_posterior_of_a_structural_model():
     result = posterior(model, y, prior, n_iterations=20, n_chains=2, rng=0)
     assert result.paths.shape == (2, 10, 20, 2)
     assert result.forecast(3).observations.shape == (2, 10, 3)
+    at_end = model.replace([0.0, 1.0, 1.0])  # as maximum likelihood may leave it
+    for law in (prior, lambda theta: -np.sum(theta**2)):
+        result = posterior(at_end, y, law, n_iterations=30, n_chains=1, rng=0)
+        assert (result.draws >= 0.0).all()
 
 
 def test_hidden_markov_posterior():

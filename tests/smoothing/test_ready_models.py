@@ -128,6 +128,13 @@ def test_densities(name):
                 assert got == pytest.approx(expected, abs=1e-11)
 
 
+def test_noise_of_many_degrees_of_freedom_is_normal():
+    weights, x, y = MODELS["normal network"].weights, np.zeros(2), np.array([0.3, -0.1])
+    student, normal = (ChaoticRNN(weights, df=df) for df in (1e16, np.inf))
+    values = [m.log_potential(0, x, y, m._arguments) for m in (student, normal)]
+    assert values[0] == pytest.approx(values[1], abs=1e-12)
+
+
 @each_model
 def test_bound_is_reached(name):
     model, theta = MODELS[name], MODELS[name]._arguments
@@ -452,6 +459,7 @@ def test_bad_linear_gaussian(arguments, error, text):
         (lambda: StochasticVolatility(0.9, 0.1, "b"), TypeError, "beta must be a real number"),
         (lambda: ChaoticRNN(np.ones((2, 3))), ValueError, "weights must be square"),
         (lambda: ChaoticRNN(np.eye(2), df=0.0), ValueError, "df must be"),
+        (lambda: LinearGaussian(None, 1, 1, 1, 0, 1), TypeError, "transition_matrix must hold"),
         (lambda: ChaoticRNN(np.eye(2), process_sd=0), ValueError, "process_sd must be greater"),
         (lambda: DiscreteHMM([0.5, 0.6], np.eye(2), np.eye(2)), ValueError, "initial_probs must"),
         (lambda: DiscreteHMM([1.5, -0.5], np.eye(2), np.eye(2)), ValueError, "non-negative"),

@@ -450,6 +450,7 @@ def test_zero_is_left_where_it_is_no_maximum():
 def test_several_series():
     y = [NILE[:60], THREE, np.full(5, np.nan)]
     fit = _fit(y)
+    assert fit.n_parameters == 4  # each series with an observation has its own diffuse level
     result = kalman_smoother(fit.model, y[:2])
     np.testing.assert_allclose(fit.log_likelihood, result.log_likelihood, rtol=1e-12)
     score = result.expectation("score") * fit.parameter_standard_error

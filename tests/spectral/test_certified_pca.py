@@ -70,3 +70,19 @@ def test_whitening_at_any_scale(scale):
     np.testing.assert_allclose(pca.fit_transform(X * scale), Z, rtol=1e-10)
     np.testing.assert_allclose(pca.transform(X * scale), Z, rtol=1e-10)
     np.testing.assert_allclose(pca.inverse_transform(X=Z) / scale, plain.inverse_transform(Z))
+
+
+def test_what_does_not_vary_is_not_whitened():
+    X = np.outer(np.arange(5.0) - 2.0, [3.0, 0.0, 0.0])  # the rest is zero, without rounding
+    pca = CertifiedPCA(2, whiten=True)
+    Z = pca.fit_transform(X)
+    assert not Z[:, 1].any()
+    np.testing.assert_allclose(Z, pca.transform(X), atol=1e-15)
+
+
+def test_coordinates_of_another_number_of_components_are_refused():
+    pca = CertifiedPCA(2).fit(np.eye(4))
+    with pytest.raises(ValueError, match=r"X must have 2 columns.*got shape \(4, 3\)"):
+        pca.inverse_transform(np.ones((4, 3)))
+    with pytest.raises(ValueError, match="X must be finite, got NaN"):
+        pca.inverse_transform([[np.nan, 0.0]])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from scipy.stats import chi2
 
-from randla import datasets, svd
+from randla import datasets, eigh, spectral_norm, svd
 from randla.spectral._krylov import subspace
 from randla.spectral._krylov.subspace import N_PROBES
 from randla.spectral._matrix import open_matrix
@@ -241,6 +241,24 @@ def test_operators():
         svd(aslinearoperator(A), 4, certify="frobenius")
 
 
+@pytest.mark.parametrize("route", ["gram", "krylov"])
+def test_operators_in_single_precision(route, take):
+    take(route)
+    A = spectrum(0.8 ** np.arange(12.0)).astype(np.float32)
+
+    def by(B):
+        return lambda x: B @ x.astype(np.float32)
+
+    operator = LinearOperator(
+        A.shape, matvec=by(A), rmatvec=by(A.T), matmat=by(A), rmatmat=by(A.T), dtype=A.dtype
+    )
+    exact = np.linalg.svd(A.astype(float), compute_uv=False)
+    fit, norm = svd(operator, 5, rng=0), spectral_norm(operator, rng=0)
+    assert ((fit.s_lower <= exact[:5]) & (exact[:5] <= fit.s_upper)).all()
+    assert norm.lower <= exact[0] <= norm.upper
+    np.testing.assert_allclose(fit.s, exact[:5], rtol=1e-6)
+
+
 def test_dask_blocks_are_read_once_for_each_block_of_vectors(take):
     array = pytest.importorskip("dask.array")
     A = spectrum(3.0 / np.arange(1, 61), 200) + 3.0
@@ -259,6 +277,22 @@ def test_scales_of_a_matrix_of_several_tiles(scale):
     A = np.random.default_rng(0).standard_normal((5000, 30)) * scale
     exact = np.linalg.svd(A, compute_uv=False)[:2]
     fit = svd(A, 2)
+    np.testing.assert_allclose(fit.s, exact, rtol=1e-12)
+    assert np.all((fit.s_lower <= exact) & (exact <= fit.s_upper))
+
+
+@pytest.mark.parametrize("call", [lambda A: svd(A, 1), lambda A: eigh(A, 1), spectral_norm])
+def test_a_norm_beyond_the_range_is_refused(call):
+    with pytest.raises(ValueError, match=r"A must have a norm of at most 1\.8e308"):
+        call(np.full((4, 4), 1.7e308))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_dask_blocks_that_differ_by_their_means_alone(scale):
+    da = pytest.importorskip("dask.array")
+    A = np.repeat(np.random.default_rng(0).standard_normal((3, 6)), 4, axis=0) * scale
+    exact = np.linalg.svd(A - A.mean(axis=0), compute_uv=False)[:2]
+    fit = svd(da.from_array(A, chunks=(4, 6)), 2, center=True)
     np.testing.assert_allclose(fit.s, exact, rtol=1e-12)
     assert np.all((fit.s_lower <= exact) & (exact <= fit.s_upper))
 

@@ -73,6 +73,8 @@ def test_bad_input_is_named():
         ({"b": X[:, 0]}, ValueError, r"b must have shape \(\d+,\), got shape"),
         ({"seed": -1}, ValueError, "seed must be from 0"),
         ({"seed": 1.5}, TypeError, "seed must be an integer or a key"),
+        ({"seed": None}, TypeError, "seed must be an integer or a key, got None"),
+        ({"Y": Y + 1j}, TypeError, "Y must hold real numbers, got float32 and complex64"),
     ):
         with pytest.raises(error, match=message):
             sliced_wasserstein(**{"X": X, "Y": Y, "seed": 0, **change})

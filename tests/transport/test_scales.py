@@ -102,7 +102,7 @@ def test_plot():
     ax = sliced_wasserstein(X, Y, rng=0).plot()
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         "projected costs",
-        "less the controls (full)",
+        "minus the controls (full)",
         "estimate",
     ]
     assert sliced_wasserstein(X, Y, control_variate=None, rng=0).plot(ax=ax) is ax

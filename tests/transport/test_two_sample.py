@@ -92,6 +92,9 @@ def test_plot():
     ax = sliced_wasserstein_test(X, Y, n_permutations=30, rng=1).plot()
     assert ax.get_xlabel() == "mean of $W_p^p$"
     assert len(ax.patches) == 40
+    huge = sliced_wasserstein_test(1e200 * X, 1e200 * Y, n_permutations=5, rng=1)
+    with pytest.raises(ValueError, match="plot needs costs in the range"):
+        huge.plot()
 
 
 @claim(

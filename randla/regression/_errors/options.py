@@ -18,7 +18,11 @@ CLUSTERED = ("cluster", "CR1", "CR2", "CR3")
 
 
 class InferenceWarning(RandlaWarning):
-    """A statistical error that may be misleading, or that cannot be given."""
+    """A statistical error may be misleading, or cannot be computed.
+
+    Issued by `LstsqResult.inference`, `LpRegressionResult.inference` and `Inference.wald`. What
+    cannot be computed is NaN.
+    """
 
 
 @dataclass(frozen=True)

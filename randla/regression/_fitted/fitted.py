@@ -29,13 +29,13 @@ class LinearFit(Result):
         return self._labels.all_names(len(self.x))
 
     def predict(self, A_new: Any) -> Any:
-        """Fitted values of new rows.
+        """Return fitted values of new rows.
 
         Parameters
         ----------
         A_new : (m, d) array_like, sparse matrix, LinearOperator, Dask array, or table
             If A was a table, columns of a new table are matched by name; other columns are ignored.
-            After a formula of `randla.formula`: new data.
+            After a formula of ``randla.formula``: new data.
 
         Returns
         -------
@@ -45,13 +45,14 @@ class LinearFit(Result):
         return product(self._labels.design(A_new, len(self.x)), self.x, "A_new")
 
     def residuals(self, A: Any, b: Any = None) -> Any:
-        """Residuals ``b - A x`` of the fitted rows, or of others.
+        """Return the residuals ``b - A x`` of the fitted rows, or of others.
 
         Parameters
         ----------
         A : (n, d) array_like, sparse matrix, LinearOperator, Dask array, or table
-            As in the fit; after a formula of `randla.formula` its data, without `b`.
+            As in the fit; after a formula of ``randla.formula`` its data, without `b`.
         b : (n,) or (n, k) array_like
+            As in the fit.
 
         Returns
         -------

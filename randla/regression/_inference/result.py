@@ -21,7 +21,7 @@ from randla.regression._inference.wald import WaldTest, as_restrictions, in_unit
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inference(Result):
-    r"""Coefficients with the errors that a paper reports: the result of `LstsqResult.inference`.
+    r"""Coefficients with errors, tests and intervals: the result of `LstsqResult.inference`.
 
     Two errors are reported separately. The statistical error is due to the data, as a sample from a
     population. The algorithmic error is due to the sketch, given the data; it is zero for an exact
@@ -150,7 +150,7 @@ class Inference(Result):
     def confidence_interval(
         self, level: float = 0.95, *, simultaneous: bool = False
     ) -> tuple[Array, Array]:
-        """Intervals for the coefficients of the population.
+        """Return intervals for the coefficients of the population.
 
         Parameters
         ----------
@@ -190,9 +190,9 @@ class Inference(Result):
         Returns
         -------
         WaldTest
-            `statistic`, `p_value`, and the pair `degrees_of_freedom`: the rank of R, and the least
-            degrees of freedom of the coefficients in R, so that a single coefficient gives F = t^2.
-            For several coefficients this is a convention.
+            ``statistic``, ``p_value``, and the pair ``degrees_of_freedom``: the rank of R, and the
+            least degrees of freedom of the coefficients in R, so that a single coefficient gives
+            F = t^2. For several coefficients this is a convention.
 
         Warns
         -----
@@ -260,12 +260,13 @@ class Inference(Result):
         A_new : (m, d) array_like, sparse matrix, Dask array, or table
             Columns of a table are matched to those of the fit by name; after a formula, new data.
         level : float
+            Coverage probability of an interval.
 
         Returns
         -------
         Prediction
-            `value`, `standard_error`, `lower` and `upper`, (m,) or (m, k), lazy for a Dask array.
-            The error is NaN for a row whose value the data do not determine: its entry for a
+            ``value``, ``standard_error``, ``lower`` and ``upper``, (m,) or (m, k), lazy for a Dask
+            array. The error is NaN for a row whose value the data do not determine: its entry for a
             coefficient without an error is not zero (or, if columns depend, the row violates the
             dependence). Student's t has the least degrees of freedom of the coefficients.
         """
@@ -285,7 +286,7 @@ class Inference(Result):
         return np.fmin.reduce(df, axis=0)  # not of those that are NaN
 
     def summary(self) -> str:
-        """The table of coefficients as text, at most 79 columns wide.
+        """Return the table of coefficients as text, at most 79 columns wide.
 
         One block for each quantile or right-hand side, with the assumptions above and notes below.
 
@@ -297,14 +298,23 @@ class Inference(Result):
         --------
         >>> from randla import lstsq
         >>> A, b = [[1.0, 0.0], [1.0, 1.0], [1.0, 2.0], [1.0, 3.0]], [1.0, 2.0, 2.0, 4.0]
-        >>> text = lstsq(A, b).inference(A, b, kind="iid").summary()
-        >>> max(map(len, text.splitlines())) <= 79
-        True
+        >>> print(lstsq(A, b).inference(A, b, kind="iid").summary())
+                                         Least squares
+        ===============================================================================
+        Errors:   iid                          Rows:     4
+        df:       2
+        Assumed:  independent errors of one variance
+        ===============================================================================
+                            coef  std err      t  P>|t|   [0.025  0.975]
+        -------------------------------------------------------------------------------
+        x0                0.9000   0.4950  1.818  0.211  -1.2297  3.0297
+        x1                0.9000   0.2646  3.402  0.077  -0.2384  2.0384
+        ===============================================================================
         """
         return table.as_text(self)
 
     def to_frame(self) -> Any:
-        """The table as a `pandas.DataFrame` (needs pandas).
+        """Return the table as a ``pandas.DataFrame`` (needs pandas).
 
         Returns
         -------
@@ -338,13 +348,14 @@ class Inference(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction(Result):
-    """The result of `Inference.predict`.
+    """Fitted values of new rows, with intervals: the result of `Inference.predict`.
 
     Attributes
     ----------
     value : (m,) or (m, k) ndarray
         Fitted values.
     standard_error : ndarray, like value
+        Standard error of the mean or quantile at each row.
     lower, upper : ndarray, like value
         Interval for the mean or quantile at each row.
     """

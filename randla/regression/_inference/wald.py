@@ -21,7 +21,7 @@ _CONTRADICTION = 1e-8
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WaldTest(Result):
-    """The result of `Inference.wald` and `Inference.equal_slopes`.
+    """A test of linear restrictions: the result of `Inference.wald` or `Inference.equal_slopes`.
 
     Attributes
     ----------

@@ -40,7 +40,7 @@ def lstsq(
     progress: bool = False,
     rng: Any = None,
 ) -> LstsqResult:
-    r"""Least squares, to full double precision or from one sketch with its error.
+    r"""Solve least squares, to full double precision or from one sketch with its error.
 
     Minimizes :math:`|W^{1/2} (A x - b)|_2^2 + \lambda |x|_2^2`; if there are several solutions, the
     result has minimum norm. (LSQR without a preconditioner, where `rank` is None, minimizes the
@@ -122,7 +122,7 @@ def lstsq(
 
     See Also
     --------
-    sketch_size : the number of rows of a sketch for a given `eps`.
+    randla.sketch_size : the number of rows of a sketch for a given `eps`.
     lp_regression : other norms than the second.
 
     Notes

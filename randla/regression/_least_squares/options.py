@@ -17,7 +17,10 @@ SKETCHES = ("srht", "block-srht", "gaussian", "sparse-sign", "count")
 
 
 class LstsqWarning(RandlaWarning):
-    """A least-squares solution that differs from the request, or is less accurate."""
+    """A least-squares solution differs from the request, or is less accurate.
+
+    Issued by `lstsq`; the message says what was computed instead.
+    """
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ from randla.sketching._inference import implied_eps
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LstsqResult(LinearFit):
-    r"""The result of `lstsq`.
+    r"""Least-squares coefficients, with the error of the sketch: the result of `lstsq`.
 
     Attributes
     ----------
@@ -173,7 +173,7 @@ class LstsqResult(LinearFit):
 
     @property
     def is_estimate(self) -> bool:
-        """Whether the result comes from one sketch."""
+        """Whether the result comes from one sketch and is not exact."""
         return self.sketch_size is not None
 
     @cached_property
@@ -195,7 +195,7 @@ class LstsqResult(LinearFit):
     def confidence_interval(
         self, level: float = 0.95, *, simultaneous: bool = False
     ) -> tuple[Array, Array]:
-        """Student t intervals for the exact least-squares coefficients.
+        """Return Student t intervals for the exact least-squares coefficients.
 
         Parameters
         ----------
@@ -254,7 +254,7 @@ class LstsqResult(LinearFit):
         rng: Any = None,
         progress: bool = False,
     ) -> Inference:
-        r"""Standard errors, tests and intervals for the coefficients of the population.
+        r"""Compute standard errors, tests and intervals for the coefficients of the population.
 
         Parameters
         ----------
@@ -271,10 +271,10 @@ class LstsqResult(LinearFit):
               degrees of freedom, exact for normal errors.
             * "robust" (the default): independent rows of any variance. HC3 with Satterthwaite's
               degrees of freedom, a number for each coefficient.
-            * "HC0", "HC1", "HC2", "HC3": the same with the usual formulas of other packages, with
+            * "HC0", "HC1", "HC2", "HC3": the same with the formulas of other packages [1]_, and
               n - d degrees of freedom. HC0 and HC1 are too small for few rows.
             * "cluster" (the default with `groups`): independent groups of rows. The jackknife over
-              groups, "CR3", with the degrees of freedom of Bell and McCaffrey.
+              groups, "CR3", with the degrees of freedom of Bell and McCaffrey [2]_.
             * "CR1", "CR2", "CR3": the same with the usual formulas; CR1 as in other packages, with
               n_groups - 1 degrees of freedom, the others with those of Bell and McCaffrey.
             * "bootstrap": refits with random weights of rows, or of groups if given. If the
@@ -300,8 +300,8 @@ class LstsqResult(LinearFit):
         Returns
         -------
         Inference
-            With `standard_error`, `confidence_interval`, `t`, `p`, `covariance`, `wald`,
-            `predict`, `summary` and `to_frame`.
+            With ``standard_error``, ``confidence_interval``, ``t``, ``p``, ``covariance``,
+            ``wald``, ``predict``, ``summary`` and ``to_frame``.
 
         Raises
         ------
@@ -378,7 +378,7 @@ class LstsqResult(LinearFit):
         return result.described("Least squares" + ", from one sketch" * is_sketch, labels)
 
     def error_of(self, C: Array) -> Any:
-        """Standard errors, like `standard_error`, of the sums ``C @ x``; C (d,)."""
+        """Return the standard errors of ``C @ x`` that are due to the sketch, for C (d,)."""
         if self._refinement is None:
             return 0.0 * self.x.sum(axis=0)
         errors = (C * self.standard_error.T).T

@@ -43,7 +43,7 @@ def lp_regression(
     progress: bool = False,
     rng: Any = None,
 ) -> LpRegressionResult:
-    r"""Least absolute deviations, quantile, minimax and other l_p regression, with a certificate.
+    r"""Fit least absolute deviations, quantiles, minimax or another l_p norm, with a certificate.
 
     Without `tau` the coefficients x minimize the norm (with weights :math:`\omega`)
 
@@ -98,6 +98,8 @@ def lp_regression(
     Returns
     -------
     LpRegressionResult
+        The coefficients `x`, the objective `value`, its certified `gap` to the minimum, the `dual`
+        point that proves it, and `inference` for standard errors.
 
     Raises
     ------

@@ -22,9 +22,10 @@ from randla.regression._lp.solve import coefficients
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LpRegressionResult(LinearFit):
-    """The result of `lp_regression`; with k quantiles the arrays have a trailing axis.
+    """Coefficients with a certified gap to the optimum: the result of `lp_regression`.
 
-    A column b, of shape (n, 1), gives a trailing axis of length 1.
+    With k quantiles the arrays have a trailing axis; a column b, of shape (n, 1), gives one of
+    length 1.
 
     Attributes
     ----------
@@ -147,7 +148,7 @@ class LpRegressionResult(LinearFit):
         ----------
         A_new : (m, d) array_like, sparse matrix, Dask array, or table
             If A was a table, columns of a new table are matched by name; other columns are ignored.
-            After a formula of `randla.formula`: new data.
+            After a formula of ``randla.formula``: new data.
         rearrange : bool
             Sort the fitted quantiles of each row, so that none of a higher tau is below one of a
             lower. The result is never further from the true quantiles [1]_; the coefficients do not
@@ -196,13 +197,13 @@ class LpRegressionResult(LinearFit):
         rng: Any = None,
         progress: bool = False,
     ) -> Inference:
-        r"""Standard errors, tests and intervals for the coefficients of the population.
+        r"""Compute standard errors, tests and intervals for the coefficients of the population.
 
         For several quantiles the covariance is joint, so that slopes can be compared.
 
         Parameters
         ----------
-        A, b
+        A, b : array_like, sparse matrix, Dask array, or table
             The data of the fit, which are read again: results keep no data. Other data are refused.
         kind : str, optional
             For quantiles, and p = 1:
@@ -246,13 +247,15 @@ class LpRegressionResult(LinearFit):
         n_replicates : int, optional
             Number of bootstrap refits.
         rng : {None, int, SeedSequence, Generator}, optional
-            For the bootstrap.
+            Seed of the bootstrap.
         progress : bool
             Show a progress bar for long computations (needs tqdm).
 
         Returns
         -------
         Inference
+            With ``standard_error``, ``confidence_interval``, ``t``, ``p``, ``covariance``,
+            ``wald``, ``equal_slopes``, ``predict``, ``summary`` and ``to_frame``.
 
         Raises
         ------

@@ -44,7 +44,7 @@ LARGEST_POWER = 1000.0
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RowSample(Result):
-    r"""A weighted sample of the rows of a matrix.
+    r"""A weighted sample of the rows of a matrix: the result of `sample_rows`.
 
     For every x, the sum of ``weights * abs(A[indices] @ x)**p`` is an unbiased estimate of
     :math:`\|Ax\|_p^p`, for any p: only the scores used to choose the rows depend on p.
@@ -63,6 +63,7 @@ class RowSample(Result):
     n_rows : int
         Rows of the matrix that was sampled.
     scheme : str
+        "poisson", "fixed" or "replacement".
     """
 
     indices: NDArray[np.int64]
@@ -93,7 +94,7 @@ class RowSample(Result):
         return float(w.sum() ** 2 / (w * w).sum())
 
     def apply(self, A: Any) -> Any:
-        r"""The sampled rows of `A`, each multiplied by :math:`w_i^{1/p}`.
+        r"""Return the sampled rows of `A`, each multiplied by :math:`w_i^{1/p}`.
 
         This makes :math:`\|SAx\|_p^p` unbiased for :math:`\|Ax\|_p^p`. For weighted losses that are
         not a norm (quantile regression) use ``A[indices]`` and `weights` instead.
@@ -153,12 +154,13 @@ def sample_rows(
     Parameters
     ----------
     A : (n, d) array_like, sparse matrix, or Dask array
-    size : int
+        Real and finite.
+    size : int, optional
         Expected number of rows ("poisson"), number of rows ("fixed"), or number of draws
         ("replacement"). At most n.
     p : float, optional
         The norm, 1 <= p < inf. By default the power of the `Scores` if given, else 2.
-    eps : float
+    eps : float, optional
         Instead of `size`, for Lewis weights and sensitivities: the relative error allowed in
         :math:`\|SAx\|_p^p` for the worst x, 0 < eps < 1. The size is that of the theorems below
         without logarithms, with a constant calibrated such that nine samples in ten satisfy the
@@ -174,10 +176,12 @@ def sample_rows(
         probabilities, by systematic sampling of the rows in random order [1]_; or independent
         draws, with equal draws merged.
     rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same sample.
 
     Returns
     -------
     RowSample
+        The `indices` of the rows and their `weights`; `apply` extracts the weighted rows.
 
     Raises
     ------

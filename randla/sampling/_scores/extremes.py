@@ -22,7 +22,7 @@ _BRANCH, _LARGEST_BRANCH = 8, 256  # rows solved at a time, at first and at most
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TotalSensitivity(Result):
-    """The sum of the l_p sensitivities of all rows.
+    """The sum of the l_p sensitivities of all rows: the result of `total_sensitivity`.
 
     Attributes
     ----------
@@ -38,6 +38,7 @@ class TotalSensitivity(Result):
     n_draws : int
         Number of rows drawn, or of all rows.
     p : float
+        The power of the norm.
     """
 
     value: float
@@ -48,7 +49,18 @@ class TotalSensitivity(Result):
     p: float
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Student t interval, cut to the certified bounds (one of them if it lies beyond)."""
+        """Return a Student t interval, cut to the certified bounds.
+
+        Parameters
+        ----------
+        level : float
+            Coverage probability, over the draws.
+
+        Returns
+        -------
+        low, high : float
+            Both equal to the nearest bound if the whole interval lies beyond it.
+        """
         low, high = t_interval(self.value, self.standard_error, max(self.n_draws - 1, 1), level)
         low, high = np.clip([low, high], self.lower, self.upper)
         return float(low), float(high)
@@ -59,7 +71,7 @@ class TotalSensitivity(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MaxSensitivity(Result):
-    """The largest l_p sensitivity of a row.
+    """The largest l_p sensitivity of a row: the result of `max_sensitivity`.
 
     Attributes
     ----------
@@ -72,6 +84,7 @@ class MaxSensitivity(Result):
     n_rows_solved : int
         Number of rows that had to be solved exactly.
     p : float
+        The power of the norm.
     """
 
     value: float
@@ -88,7 +101,7 @@ class MaxSensitivity(Result):
 def total_sensitivity(
     A: ArrayLike, p: float, *, n_draws: int = 100, progress: bool = False, rng: Any = None
 ) -> TotalSensitivity:
-    r"""Sum of the l_p sensitivities of all rows, from the exact sensitivities of a few rows.
+    r"""Estimate the sum of the l_p sensitivities of all rows from those of a few rows.
 
     Rows are drawn with probability :math:`q_i`, half by their Lewis weights, half by certified
     upper bounds :math:`u_i \ge s_i`, and :math:`S = \sum_i s_i` is estimated by the mean of
@@ -99,6 +112,7 @@ def total_sensitivity(
     Parameters
     ----------
     A : (n, d) array_like or sparse matrix
+        Real and finite.
     p : float
         1 <= p < inf.
     n_draws : int
@@ -106,6 +120,7 @@ def total_sensitivity(
     progress : bool
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same draws.
 
     Returns
     -------
@@ -171,7 +186,7 @@ def total_sensitivity(
 def max_sensitivity(
     A: ArrayLike, p: float, *, rtol: float = 1e-6, progress: bool = False, rng: Any = None
 ) -> MaxSensitivity:
-    r"""The largest l_p sensitivity of a row, by branch and bound.
+    r"""Find the largest l_p sensitivity of a row, by branch and bound.
 
     Lewis weights provide certified upper bounds of all rows; rows are solved in the order of their
     bounds until no bound is above the largest sensitivity found. The result is exact up to `rtol`,
@@ -180,6 +195,7 @@ def max_sensitivity(
     Parameters
     ----------
     A : (n, d) array_like or sparse matrix
+        Real and finite.
     p : float
         1 <= p <= inf. At p = inf the result is 1, attained by any row that is largest for some x.
     rtol : float
@@ -192,6 +208,7 @@ def max_sensitivity(
     Returns
     -------
     MaxSensitivity
+        With ``value``, its bounds ``lower`` and ``upper``, and a ``row`` that attains it.
 
     Raises
     ------

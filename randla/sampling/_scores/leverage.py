@@ -24,7 +24,7 @@ def leverage_scores(
     ridge: float = 0.0,
     rng: Any = None,
 ) -> Scores:
-    r"""Leverage scores of the rows of a matrix.
+    r"""Compute or estimate the leverage scores of the rows of a matrix.
 
     .. math:: \tau_i = a_i^T (A^T A)^{+} a_i = \max_x (a_i^T x)^2 / \|A x\|_2^2
 
@@ -50,7 +50,7 @@ def leverage_scores(
         :math:`\lambda \ge 0`; the scores :math:`w_i a_i^T (A^T W A + \lambda I)^{-1} a_i`, whose
         sum is the effective dimension.
     rng : {None, int, SeedSequence, Generator}, optional
-        For "sketch".
+        Seed of the estimate "sketch".
 
     Returns
     -------

@@ -48,7 +48,7 @@ def lewis_weights(
     progress: bool = False,
     rng: Any = None,
 ) -> Scores:
-    r"""Lewis weights of the rows of a matrix, for any power p > 0.
+    r"""Compute the Lewis weights of the rows of a matrix, for any power p > 0.
 
     The unique :math:`w > 0` (on rows that are not zero) with
 

@@ -19,14 +19,18 @@ UNKNOWN = math.inf
 
 
 class NotConvergedWarning(RandlaWarning):
-    """An iteration ended before its tolerance; the bounds of the result show its accuracy."""
+    """An iteration ended before its tolerance; the bounds of the result show its accuracy.
+
+    Issued by `lewis_weights`, `lp_sensitivities` and `lp_regression`.
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scores(NDArrayOperatorsMixin, Result):
-    """Scores of the rows of a matrix, one number a row, with certified bounds.
+    """Scores of the rows of a matrix, one number per row, with certified bounds.
 
-    It behaves like the array of values: NumPy functions and operators, indexing, ``len`` and
+    The result of `leverage_scores`, `lewis_weights` and `lp_sensitivities`. It behaves like the
+    array of values: NumPy functions and operators, indexing, ``len`` and
     iteration act on `values` and return plain arrays. The scores and bounds of a Dask array are
     Dask arrays, chunked like its rows and computed on demand.
 
@@ -138,7 +142,7 @@ class Scores(NDArrayOperatorsMixin, Result):
         (line,) = ax.plot(ranks, self.values[order], label=f"{self.kind}, p = {self.p:g}")
         low = np.maximum(self.lower[order], 1e-300)  # likewise
         ax.fill_between(ranks, low, self.upper[order], color=line.get_color(), alpha=0.25, lw=0)
-        ax.set(xscale="log", yscale="log", xlabel="rows, in falling order", ylabel="score")
+        ax.set(xscale="log", yscale="log", xlabel="rows, in decreasing order", ylabel="score")
         return ax
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -48,20 +48,20 @@ def lp_sensitivities(
     progress: bool = False,
     rng: Any = None,
 ) -> Scores:
-    r"""Sensitivities of the rows of a matrix in the l_p norm.
+    r"""Compute or bound the sensitivities of the rows of a matrix in the l_p norm.
 
     .. math:: s_i = \max_x \, |a_i^T x|^p / \|A x\|_p^p
               \quad (p < \infty), \qquad s_i = \max_x \, |a_i^T x| / \|A x\|_\infty
 
     They lie between 0 and 1 and do not depend on the basis of the columns. At p = 2 they are the
-    leverage scores.
+    leverage scores; samples by them are analyzed in [2]_.
 
     Parameters
     ----------
     A : (n, d) array_like, sparse matrix, or Dask array (not for "exact")
         Real and finite.
     p : float
-        1 <= p <= inf.
+        The power of the norm, 1 <= p <= inf.
     rows : (k,) array_like of int, or mask, optional
         The rows whose sensitivities are computed, all by default; the norm is over all rows of `A`.
     method : {"auto", "exact", "sketch", "bound"}
@@ -77,7 +77,7 @@ def lp_sensitivities(
     progress : bool
         Show a progress bar (needs tqdm; for Dask arrays, Dask's own).
     rng : {None, int, SeedSequence, Generator}, optional
-        For the sample of "sketch".
+        Seed of the sample of "sketch".
 
     Returns
     -------

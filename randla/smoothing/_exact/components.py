@@ -98,7 +98,7 @@ class Components(dict[str, Component]):
 
 
 def components(result: KalmanSmootherResult) -> Components:
-    r"""The components of a structural model, given all observations.
+    r"""Smooth the components of a structural model, such as trend and season.
 
     Each is a combination :math:`w_t' x_t` of the smoothed states, of mean :math:`w_t' m_t` and
     variance :math:`w_t' P_t w_t`. The components that enter y add up to the smoothed signal; with

@@ -27,14 +27,16 @@ Tables = tuple[Array, Array, Array]  # mu (K,), P (K, K) and G (K, M)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HMMSmootherResult(SeriesResult):
-    """The result of `hmm_smoother`; T times, K states.
+    """Exact smoothing probabilities of a hidden Markov model: the result of `hmm_smoother`.
+
+    For T times and K states.
 
     Attributes
     ----------
     probs : (T, K) ndarray
-        P(x_t = i | y).
+        Smoothed probabilities of the states, P(x_t = i | y).
     pair_probs : (T - 1, K, K) ndarray
-        P(x_t = i, x_{t+1} = j | y).
+        Smoothed probabilities of pairs, P(x_t = i, x_{t+1} = j | y).
     log_likelihood : float
         log P(y), over the observed entries of y.
     series : tuple of HMMSmootherResult
@@ -122,7 +124,12 @@ class HMMSmootherResult(SeriesResult):
         return np.atleast_1d(self.probs.sum(0) @ (x if name == "state" else x * x))
 
     def counts(self) -> tuple[Array, Array, Array]:
-        """Expected uses of each initial state (K,), transition (K, K) and emission (K, M)."""
+        """Expected numbers of uses of the initial states, transitions and emissions.
+
+        Returns
+        -------
+        initial, transitions, emissions : (K,), (K, K) and (K, M) ndarray
+        """
         if self.series:
             starts, pairs, uses = zip(*(result.counts() for result in self.series), strict=True)
             return total(starts), total(pairs), total(uses)
@@ -137,9 +144,11 @@ class HMMSmootherResult(SeriesResult):
 def hmm_smoother(model: DiscreteHMM, y: ArrayLike, *, inputs: None = None) -> HMMSmootherResult:
     r"""Exact smoothing in a hidden Markov model with finitely many states and symbols.
 
-    The forward-backward algorithm [1]_ in logarithms:
-    :math:`P(x_t = i \mid y) \propto \alpha_t(i) \beta_t(i)` and
-    :math:`P(x_t = i, x_{t+1} = j \mid y) \propto \alpha_t(i) P_{ij} g_{t+1}(j) \beta_{t+1}(j)`.
+    By the forward-backward algorithm [1]_ in logarithms,
+
+    .. math::
+        P(x_t = i \mid y) \propto \alpha_t(i) \beta_t(i), \qquad
+        P(x_t = i, x_{t+1} = j \mid y) \propto \alpha_t(i) P_{ij} g_{t+1}(j) \beta_{t+1}(j).
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from randla._typing import Array
 from randla._validation import as_choice, read_only
 from randla.smoothing._exact.records import Backward, Past, Start, Work
 from randla.smoothing._kernels.exact import diffuse, kalman as kernels
+from randla.smoothing._kernels.exact.disturbances import smooth_means
 from randla.smoothing._kernels.exact.kalman_score import gradient
 from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.plot import plot_band
@@ -21,7 +22,7 @@ from randla.smoothing._model.several import (
     stacked,
     total,
 )
-from randla.smoothing._models.linear_blocks import Gradients, System, with_variance
+from randla.smoothing._models.linear_blocks import Gradients, System, is_regular, with_variance
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 
 Functional = Literal["state", "square", "lag_product", "score"]
@@ -34,14 +35,16 @@ NORMAL_95 = 1.6449  # quantile of a 90 % band
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KalmanSmootherResult(SeriesResult):
-    """The result of `kalman_smoother`; T times, state dimension d.
+    """Exact smoothed moments of a linear Gaussian model: the result of `kalman_smoother`.
+
+    For T times and states of d components.
 
     Attributes
     ----------
     mean : (T, d) ndarray
-        E[x_t | y].
+        Smoothed means, E[x_t | y].
     covariance : (T, d, d) ndarray
-        Cov(x_t | y).
+        Smoothed covariances, Cov(x_t | y).
     lag_covariance : (T - 1, d, d) ndarray
         Cov(x_t, x_{t+1} | y); row i belongs to component i of x_t.
     log_likelihood : float
@@ -127,6 +130,7 @@ def kalman_smoother(
     Parameters
     ----------
     model : LinearGaussian
+        The model, of d states and k observations per time.
     y : (T,) or (T, k) array_like, or a list of arrays
         Observations. NaN entries are missing: a row may be observed wholly, partly or not at all.
         For several independent series (arrays in a list or tuple) the log-likelihoods and
@@ -192,13 +196,30 @@ def kalman_smoother(
     rows = model._as_rows(y)
     n, d = len(rows), len(model.initial_mean)
     mean, covariance, lag = np.empty((n, d)), np.empty((n, d, d)), np.empty((n - 1, d, d))
-    value, system, work, _, columns, _ = _run_filter(model, rows, smoothing=(mean, lag, covariance))
-    if columns.size:
-        diffuse.smooth_columns(system, lag, columns, work.floor)
+    keep = not is_regular(model._system.R_root)
+    found = _run_filter(model, rows, smoothing=(mean, lag, covariance), keep=keep)
+    value, system, work, _, columns, _ = found
+    smoothed = _smooth_means(found)
     kernels.smooth(system.A, system.c, work, mean, covariance, lag)
+    mean = mean if smoothed is None else smoothed
     if columns.size:
         diffuse.add_products(columns, covariance, lag)
     return KalmanSmootherResult(mean, covariance, lag, value, model, rows)
+
+
+def _smooth_means(found: "_Filtered") -> Array | None:
+    """Smooth the columns of a diffuse start, and the mean if the regression may lose digits."""
+    _, system, work, past, columns, E = found
+    if is_regular(system.R_root):
+        if columns.size:
+            diffuse.smooth_columns(system, past.G, columns, work.floor)
+        return None
+    d = past.mean.shape[1]
+    mean, lines = past.mean[:, None].copy(), np.empty((6, d))
+    smooth_means(system, system.c, past, mean, past.e[:, None], lines)
+    if columns.size:
+        smooth_means(system, read_only(np.zeros((1, d))), past, columns, E, lines)
+    return np.ascontiguousarray(mean[:, 0])
 
 
 class _Filtered(NamedTuple):
@@ -225,7 +246,8 @@ def _run_filter(
     E = np.empty((n if keep else 1, q, k))
     keep = keep or q > 0
     mean, G, C = smoothing or (np.empty((1, d)), *np.empty((2, 1, 0, 0)))
-    past = Past.of(system, mean, G, C, n if keep else 1)
+    n_roots = n if smoothing and not is_regular(system.R_root) else 1
+    past = Past.of(system, mean, G, C, n if keep else 1, n_roots)
     work = Work.of(system)
     value, time = kernels.run_filter(rows, system, work, past, keep)
     if q > 0:
@@ -290,11 +312,14 @@ def system_score(model: LinearGaussian, rows: Array) -> tuple[float, Gradients]:
     """
     n, (q, d), k = len(rows), model._system.directions.shape, rows.shape[1]
     smoothing = np.empty((n, d)), np.empty((n, d, d)), np.empty((1, d, d))
-    value, system, _, past, columns, E = _run_filter(model, rows, smoothing=smoothing, keep=True)
+    found = _run_filter(model, rows, smoothing=smoothing, keep=True)
+    value, system, _, past, columns, E = found
     gradients, work = Gradients.zeros(d, k), Backward.zeros(d, k)
-    gradient(system, past, work, gradients)
+    means = _smooth_means(found)
+    if means is not None:
+        past = past._replace(mean=means)
+    gradient(system, past, work, gradients, means is not None)
     if q > 0:
-        diffuse.smooth_columns(system, past.G, columns, work.move)
         rs = np.zeros((q, d))
         diffuse.add_gradient(system, past, columns, E, rs, work.rho, work.u, gradients)
     return value, gradients

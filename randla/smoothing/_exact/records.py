@@ -42,12 +42,14 @@ class Past(NamedTuple):
     e: Array  # (T, k), innovations
     K: Array  # (T, d, k), gains of the filter
     U: Array  # (T, k, k), inverse roots of the covariances of the innovations
+    roots: Array  # (T, d, d), of the filtered covariances; one where they are not needed
 
     @classmethod
-    def of(cls, system: System, mean: Array, G: Array, C: Array, n: int) -> "Past":
+    def of(cls, system: System, mean: Array, G: Array, C: Array, n: int, n_roots: int) -> "Past":
         k, d = system.B.shape[1:]
         integers = np.empty((n, k), np.int64), np.empty(n, np.int64)
-        return cls(mean, G, C, *integers, *map(np.empty, ((n, k), (n, d, k), (n, k, k))))
+        sizes = ((n, k), (n, d, k), (n, k, k), (n_roots, d, d))
+        return cls(mean, G, C, *integers, *map(np.empty, sizes))
 
 
 class Start(NamedTuple):

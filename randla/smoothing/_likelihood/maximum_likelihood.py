@@ -148,7 +148,7 @@ def maximum_likelihood(
     Returns
     -------
     MaximumLikelihoodResult
-        With `theta`, `names`, `parameter_standard_error`, `monte_carlo_error`, `trace`, `model`.
+        With `theta`, `names`, `parameter_standard_error`, `monte_carlo_error`, ``trace``, `model`.
 
     Warns
     -----
@@ -246,7 +246,7 @@ def maximum_likelihood(
     family = None
     if optimizer == "em":
         family = em_family(model, [series.y for series in data], parameters)
-    n_parameters = _count(model, parameters)
+    n_parameters = _count(model, parameters, len(data))
     newton: NewtonResult | None = None
     n_units = n_steps + (1 if n_final else 0)  # of the progress bar
     with progress_bar(n_units, as_flag(progress, "progress"), "maximum likelihood") as report:
@@ -338,7 +338,7 @@ def _structural(
         model=model.replace(found.theta),
         log_likelihood=found.value,
         log_likelihood_standard_error=0.0,
-        n_parameters=_count(model, parameters),
+        n_parameters=_count(model, parameters, len(series)),
         last_step_size=0.0,
         converged=None if found.newton is None else found.newton.converged,
         method="exact",
@@ -347,9 +347,10 @@ def _structural(
     )
 
 
-def _count(model: StateSpaceModel, parameters: Parametrization) -> int:
+def _count(model: StateSpaceModel, parameters: Parametrization, n_series: int) -> int:
+    """Numbers that are estimated: each series has its own diffuse start."""
     directions = getattr(model, "diffuse", None)
-    return parameters.size + (0 if directions is None else directions.shape[1])
+    return parameters.size + (0 if directions is None else n_series * directions.shape[1])
 
 
 def _warn(newton: NewtonResult, kind: str) -> None:

@@ -14,12 +14,17 @@ from randla.smoothing._model.supports import support_interval
 
 
 class MaximumLikelihoodWarning(RandlaWarning):
-    """The maximum was not reached, or the data do not determine some direction."""
+    """The maximum was not reached, or the data do not determine some direction.
+
+    Issued by `maximum_likelihood`.
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MaximumLikelihoodResult(Result):
-    """The result of `maximum_likelihood`; f free parameters.
+    """Maximum-likelihood estimates and their errors: the result of `maximum_likelihood`.
+
+    f is the number of free parameters.
 
     Attributes
     ----------
@@ -51,13 +56,14 @@ class MaximumLikelihoodResult(Result):
         also with the same seed.
     n_parameters : int
         Number of free parameters (of each row of probabilities all but one), including the
-        directions of a diffuse start.
+        directions of a diffuse start, of each series.
     last_step_size : float
         Last step size of the optimizer; the error that the steps leave is proportional to it. The
         final stage removes that error.
     converged : bool or None
         Whether the last step of the final stage was within its noise; None without that stage.
     method, optimizer : str
+        What was used.
     at_boundary : (f,) ndarray of bool
         For a model of `structural`, estimates at the edge of their range, such as standard
         deviations of zero: there the maximum has no normal law and no standard error (NaN).
@@ -86,7 +92,10 @@ class MaximumLikelihoodResult(Result):
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, with twice the standard error of `log_likelihood`."""
+        """Akaike's information criterion, ``2 n_parameters - 2 log_likelihood``.
+
+        Its standard error is twice that of `log_likelihood`.
+        """
         return 2.0 * (self.n_parameters - self.log_likelihood)
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:

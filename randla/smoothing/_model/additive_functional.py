@@ -33,7 +33,6 @@ class AdditiveFunctional:
     is refused). As in `StateSpaceModel`, states are floats if the model is scalar, else 1-D arrays;
     observations have the form that `log_potential` takes; and arguments with the names below may be
     in any order.
-    below may stand in any order.
 
     Parameters
     ----------
@@ -44,12 +43,14 @@ class AdditiveFunctional:
         observations and of the inputs.
     step : function
         ``step(t, x, xn, y[, u], theta, out)`` writes :math:`h_t(x, x_n)`; `y` is row t + 1, `u` row
-        t. A term of one state only should use `xn`, and for time 0 `initial`.
+        t. A term that depends on one state should use `xn`, and for time 0 `initial`.
 
     Attributes
     ----------
     n_out : int
+        Number of components.
     initial, step : jitted functions
+        The compiled functions.
 
     Raises
     ------
@@ -74,7 +75,8 @@ class AdditiveFunctional:
     >>> @numba.njit
     ... def step(t, x, xn, y, theta, out):
     ...     out[0] = 1.0 if x * xn < 0.0 else 0.0
-    >>> crossings = AdditiveFunctional(1, initial=initial, step=step)
+    >>> AdditiveFunctional(1, initial=initial, step=step)
+    AdditiveFunctional(n_out=1)
     """
 
     def __init__(

@@ -272,7 +272,13 @@ class StateSpaceModel(Parametrized):
     # Parameters ----------------------------------------------------------------------------------
 
     def replace(self, theta: ArrayLike) -> "StateSpaceModel":
-        """Return the same model with other parameters; nothing is compiled again."""
+        """Return the same model with other parameters; nothing is compiled again.
+
+        Parameters
+        ----------
+        theta : (p,) array_like
+            Parameters inside their ranges.
+        """
         return self._at(self._supported(theta))
 
     def _at(self, theta: Array) -> "StateSpaceModel":

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import betaln
 
 from randla._typing import Array
 from randla._validation import as_array, as_number
@@ -19,13 +20,13 @@ from randla.smoothing._models.ready import (
 
 
 class ChaoticRNN(ReadyModel):
-    r"""Chaotic recurrent neural network with noisy states, all of which are observed with noise.
+    r"""Chaotic recurrent neural network with noisy states, observed with noise.
 
     .. math::
         x_{t+1} = x_t + \frac{\Delta}{\tau} \left(-x_t + \gamma W \tanh(x_t)\right)
         + s \varepsilon_t, \qquad y_t = x_t + r \eta_t,
 
-    with normal :math:`\varepsilon` and Student-t :math:`\eta`, independent between components.
+    with normal :math:`\varepsilon` and Student-t :math:`\eta`, independent between components [1]_.
     Missing entries of y are left out. With normal observation noise the model has the optimal
     proposal.
 
@@ -34,9 +35,9 @@ class ChaoticRNN(ReadyModel):
     weights : (d, d) array_like
         W; with independent N(0, 1/d) entries and a gain above 1 the network is chaotic.
     gain : float, optional
-        :math:`\gamma`.
+        The factor :math:`\gamma`.
     process_sd, observation_scale : float, optional
-        s and r, positive.
+        s and r, positive. The defaults are those of [2]_.
     df : float, optional
         Degrees of freedom of the observation noise; inf for normal noise.
     time_step, time_constant : float, optional
@@ -65,7 +66,7 @@ class ChaoticRNN(ReadyModel):
     .. [1] Sompolinsky, Crisanti and Sommers, "Chaos in random neural networks", Phys. Rev. Lett.
        61 (1988), 259-262.
     .. [2] Zhao, Nassar, Jordan, Bugallo and Park, "Streaming variational Monte Carlo", IEEE Trans.
-       Pattern Anal. Mach. Intell. 45 (2023), 1150-1161: the values of the defaults.
+       Pattern Anal. Mach. Intell. 45 (2023), 1150-1161.
 
     Examples
     --------
@@ -136,8 +137,7 @@ class ChaoticRNN(ReadyModel):
         if math.isinf(df):  # normal noise
             log_g = -HALF_LOG_2PI
         else:  # Student's t: log Gamma((df + 1) / 2) - log Gamma(df / 2) - 1/2 log(df pi)
-            log_g = math.lgamma(0.5 * (df + 1.0)) - math.lgamma(0.5 * df)
-            log_g -= 0.5 * math.log(df * math.pi)
+            log_g = -float(betaln(0.5, 0.5 * df)) - 0.5 * math.log(df)
         numbers = [
             *(rate, gain, process_sd, 1.0 / process_sd, scale, 1.0 / scale, df, sd_0),
             -len(W) * (math.log(process_sd) + HALF_LOG_2PI),  # of N(0, process_sd^2 I)

@@ -26,7 +26,7 @@ class DiscreteHMM(ReadyModel):
     Parameters
     ----------
     initial_probs : (K,) array_like
-        :math:`\mu`.
+        The probabilities :math:`\mu`, which sum to one.
     transition_matrix : (K, K) array_like
         P; each row sums to one.
     emission_probs : (K, M) array_like

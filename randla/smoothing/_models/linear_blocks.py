@@ -51,7 +51,7 @@ def as_parts(arguments: dict[str, Any]) -> dict[str, Array]:
     parts = {
         n: np.array(_full(as_array(value, n), n), np.float64)
         for n, value in arguments.items()
-        if value is not None
+        if value is not None or not n.endswith("intercept")
     }
     d, k = parts["transition_matrix"].shape[-1], parts["observation_matrix"].shape[-2]
     if parts["transition_matrix"].shape[-2:] != (d, d) or d == 0:

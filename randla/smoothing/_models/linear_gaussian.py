@@ -64,14 +64,14 @@ class LinearGaussian(ReadyModel):
     Parameters
     ----------
     transition_matrix : (d, d) or (T - 1, d, d) array_like, or float
-        A. Here and below numbers are allowed if d = 1 or k = 1. A leading time axis makes it vary
-        in time: slice t leads from time t to t + 1, so there is one slice less than there are
-        times. The model then has T times.
+        The matrix A. Here and below numbers are allowed if d = 1 or k = 1. A leading time axis
+        makes it vary in time: slice t leads from time t to t + 1, so there is one slice less than
+        there are times. The model then has T times.
     transition_cov : (d, d) or (T - 1, d, d) array_like, or float
         Q, symmetric and positive semidefinite. If it is singular the transition has no density:
         `kalman_smoother` works, backward sampling by particles does not.
     observation_matrix : (k, d) or (T, k, d) array_like, or float
-        B. Regressors are constant states (a one in A, zeros in Q) with rows of B.
+        The matrix B. Regressors are constant states (a one in A, zeros in Q) with rows of B.
     observation_cov : (k, k) or (T, k, k) array_like, or float
         R, symmetric and positive semidefinite. Particle methods need a regular one.
     initial_mean : (d,) array_like or float

@@ -18,7 +18,8 @@ class StochasticVolatility(ReadyModel):
         x_{t+1} = \varphi x_t + \sigma \varepsilon_t, \qquad
         y_t = \beta e^{x_t / 2} \eta_t.
 
-    The start is the stationary law. Returns are usually given in percent with the mean removed.
+    The start is the stationary law [1]_. Returns are usually given in percent with the mean
+    removed.
 
     Parameters
     ----------

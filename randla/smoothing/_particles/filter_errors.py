@@ -27,7 +27,11 @@ _N_POINTS = 2000  # quantiles of chi^2 that represent its law
 
 
 class DegenerateFilterWarning(RandlaWarning):
-    """Few particles carry the weight: the error of a log-likelihood is large or unknown."""
+    """Few particles carry the weight: the error of a log-likelihood is large or unknown.
+
+    Issued by `particle_filter`, `OnlineFilter` and `maximum_likelihood`; the message suggests a
+    number of particles.
+    """
 
 
 def lagged_variance(variances: Array) -> float:

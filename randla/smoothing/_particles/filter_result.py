@@ -31,6 +31,8 @@ from randla.smoothing._particles.records import IntArray
 class FilterResult(SeriesResult):
     """Filtered moments and the likelihood, with the errors of the algorithm.
 
+    The result of `particle_filter`, for T times and states of d components.
+
     Attributes
     ----------
     mean, variance : (T, d) ndarray

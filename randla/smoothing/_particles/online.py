@@ -33,7 +33,7 @@ from randla.smoothing._particles.problem import require_room
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FilterStep(Result):
-    """The contribution of an observation of a stream.
+    """Filtered moments after one observation of a stream: the result of `OnlineFilter.update`.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class FilterStep(Result):
 
 
 class OnlineFilter:
-    """A particle filter between two observations of a stream; created by `start_filter`.
+    """A particle filter between two observations of a stream: the result of `start_filter`.
 
     Attributes
     ----------

@@ -18,7 +18,10 @@ MAX_HISTORY_BYTES = 1 << 33
 
 
 class DegenerateSmoothingWarning(RandlaWarning):
-    """Only the genealogy of the particles can be used, as the model has no transition density."""
+    """Only the genealogy of the particles can be used, as the model has no transition density.
+
+    Issued by `ppg`, `paris`, `ffbs` and `particle_gibbs` with ``backward="auto"``.
+    """
 
 
 class SmoothingProblem(NamedTuple):

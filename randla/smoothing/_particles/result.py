@@ -24,16 +24,24 @@ _LEAST_ESS = 5.0
 
 
 class BurnInWarning(RandlaWarning):
-    """The burn-in may have been too short."""
+    """The burn-in may have been too short.
+
+    Issued by `ppg` and `particle_gibbs`; see `SmoothingResult.suggested_burn_in`.
+    """
 
 
 class BiasWarning(RandlaWarning):
-    """Few particles carry all of the weight: the bias may exceed the standard error."""
+    """Few particles carry all of the weight: the bias may exceed the standard error.
+
+    Issued by `paris` and `ffbs`. More particles reduce the bias, and `ppg` removes most of it.
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SmoothingResult(SeriesResult):
     """A smoothed expectation with its Monte Carlo error.
+
+    The result of `ppg`, `paris`, `ffbs` and `particle_gibbs`.
 
     Attributes
     ----------
@@ -54,7 +62,7 @@ class SmoothingResult(SeriesResult):
         Number of sweeps left out of the average.
     bias_bound : (p,) ndarray or None
         Bound on the bias of `estimate`, up to the noise of the chains: for `paris` and `ffbs` with
-        two chains or more. See there.
+        two chains or more.
     log_likelihood : float
         Logarithm of the mean, over the chains, of unbiased estimates of the likelihood.
     log_likelihood_per_chain : (n_chains,) ndarray
@@ -63,8 +71,9 @@ class SmoothingResult(SeriesResult):
         The drawn paths, all of equal weight; d = 1 for a scalar model. `mean` and `quantile` leave
         out the first `burn_in` of each chain.
     n_particles : int
+        Particles of each sweep.
     backward : str
-        The back-end that was used.
+        The way in which backward indices were drawn.
     series : tuple of SmoothingResult
         The results of several series, of which this is the total, with their times one below the
         other; empty for one series.

@@ -28,7 +28,12 @@ def draw_futures(result: Any, n: int, inputs: ArrayLike | None, rng: Any) -> "Fo
     states, observations = [], []
     now = {"start_time": len(result._y) - 1, "inputs": inputs}
     if "y" in result.model._compiled.functions.wants:  # the next state depends on it
-        now["y"] = result._y[-1]
+        last = now["y"] = result._y[-1]
+        if np.isnan(last).any():
+            raise ValueError(
+                "y must not be missing at its last time for a forecast, since the transition "
+                "depends on it, got NaN"
+            )
     for c, k in np.ndindex(n_chains, len(kept)):
         model = result._model_at(c, kept[k])
         if result._last_states is None:
@@ -46,11 +51,14 @@ def draw_futures(result: Any, n: int, inputs: ArrayLike | None, rng: Any) -> "Fo
 class ForecastResult(Result):
     """Future paths of a series, with the posterior uncertainty of parameters and states.
 
+    The result of `PosteriorResult.forecast`, for n future times.
+
     Attributes
     ----------
     states : (n_chains, n_draws, n, d) ndarray
-        d = 1 for a scalar model.
+        Paths of the states; d = 1 for a scalar model.
     observations : (n_chains, n_draws, n) or (n_chains, n_draws, n, k) ndarray
+        Paths of the observations.
     """
 
     states: Array
@@ -60,7 +68,7 @@ class ForecastResult(Result):
 
     @property
     def mean(self) -> Array:
-        """Means (n,) or (n, k) of the observations."""
+        """Means of the observations, (n,) or (n, k)."""
         return self.observations.mean(axis=(0, 1))
 
     @property

@@ -51,7 +51,7 @@ def posterior(
     progress: bool = False,
     rng: Any = None,
 ) -> PosteriorResult:
-    r"""Draw parameters from their posterior law.
+    r"""Draw the parameters of a state-space model from their posterior law.
 
     .. math::
         p(\theta \mid y) \propto p(\theta) \, p_\theta(y),
@@ -161,7 +161,8 @@ def posterior(
     >>> from randla import LinearGaussian, posterior
     >>> model = LinearGaussian(0.8, 1.0, 1.0, 0.5, 0.0, 2.8)
     >>> _, y = model.simulate(100, rng=0)
-    >>> prior = {"transition_matrix": st.uniform(-1, 2), "transition_cov": st.invgamma(3, scale=2)}
+    >>> prior = {"transition_matrix": st.uniform(-1, 2)}
+    >>> prior["transition_cov"] = st.invgamma(3, scale=2)
     >>> result = posterior(model, y, prior, n_iterations=1000, rng=1)
     >>> result.names
     ('transition_matrix', 'transition_cov')

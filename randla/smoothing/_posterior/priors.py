@@ -80,10 +80,13 @@ class Prior:
                 "which do not change"
             )
         self._singles, self._joint, first = [], [], 0
+        ranges = single_supports(model)
         for block in parameters.blocks:
             if isinstance(block, Single):
                 low, high = SUPPORTS[block.kind][:2]
                 place = int(block.indices[0])
+                if (block.kind, ranges[place]) == ("real", "log"):
+                    low = -5e-324  # a standard deviation whose sign is free: zero is in its range
                 point = _POINTS.get(block.kind) or partial(_point, block.kind)
                 self._singles.append((first, place, point, low, high))
                 block.scale = 1.0
@@ -264,8 +267,8 @@ def _fast_density(law: Any) -> Callable[[float], float]:
         inner = _FORMULAS.get(dist.name, dist._logpdf)
 
         def fast(x: float) -> float:
-            if not low < x < high:
-                return -math.inf
+            if not low < x < high:  # at an end SciPy's law may have a density
+                return float(law.logpdf(x)) if x in (low, high) else -math.inf
             return float(inner((x - loc) / scale, *shapes)) - log_scale
 
         probes = law.ppf([0.03, 0.2, 0.5, 0.8, 0.97])

@@ -20,12 +20,15 @@ _LARGEST_R_HAT, _LEAST_ESS, _LEAST_UPDATE_RATE = 1.01, 100.0, 0.05
 
 
 class PosteriorWarning(RandlaWarning):
-    """The chains do not agree, or their draws are worth too few independent ones."""
+    """The chains do not agree, or their draws are worth too few independent ones.
+
+    Issued by `posterior`; more iterations help in most cases.
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PosteriorResult(Result):
-    """The result of `posterior`; p parameters.
+    """Draws of p parameters from their posterior law: the result of `posterior`.
 
     `standard_error` and `quantile_standard_error` are the algorithm's errors, of the mean and the
     quantiles of the draws; the uncertainty about the parameters themselves is `sd`, `quantile`.
@@ -175,8 +178,8 @@ class PosteriorResult(Result):
         Returns
         -------
         ForecastResult
-            With `mean`, `standard_error`, `quantile`, `quantile_standard_error` of the
-            observations, and the future paths themselves, `states` and `observations`.
+            With ``mean``, ``standard_error``, ``quantile`` and ``quantile_standard_error`` of the
+            observations, and the future paths themselves, ``states`` and ``observations``.
 
         Raises
         ------
@@ -251,6 +254,8 @@ def warn_if_unreliable(result: PosteriorResult) -> None:
     if not (worst <= _LARGEST_R_HAT).all():
         k = int(np.nan_to_num(worst, nan=np.inf).argmax())
         message = f"the chains do not agree: r_hat of {result.names[k]} is {worst[k]:.3f}. {more}"
+        if np.isnan(worst[k]):
+            message = f"the chains are too short to be compared. {more}"
     elif not (least >= needed).all():
         k = int(np.nan_to_num(least).argmin())
         message = (

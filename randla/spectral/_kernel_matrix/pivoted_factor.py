@@ -75,6 +75,8 @@ class _Factorization:
         self.exponent = int(np.frexp(matrix.diagonal.max())[1]) // 2
         self.diagonal = np.ldexp(matrix.diagonal, -2 * self.exponent)
         self.residual, self.trace = self.diagonal.copy(), float(self.diagonal.sum())
+        if self.trace == 0.0:
+            self._require_zeros()
         eps = float(np.finfo(matrix.dtype).eps)
         self.noise, self.tolerance = _NOISE * eps * self.diagonal, eps**0.5
         self.limit = self.n if k is None else k
@@ -82,6 +84,16 @@ class _Factorization:
         self.pivots = np.empty(0, np.int64)
         n_parts = -(-self.n // _TILE)
         self.bounds = part_bounds(self.n, n_parts, multiple=8)
+
+    def _require_zeros(self) -> None:
+        """Some entries beside a diagonal of zeros: distances, say, of which no column is read."""
+        some = np.arange(min(self.n, _LARGEST_BLOCK))
+        largest = float(np.abs(self.matrix.entries(some, some)).max())
+        if largest > 0.0:
+            raise ValueError(
+                f"{self.matrix.name} must be positive semidefinite, got a diagonal of zeros and "
+                f"entries of {largest:g} beside it"
+            )
 
     @property
     def count(self) -> int:

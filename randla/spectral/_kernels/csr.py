@@ -6,7 +6,6 @@ loops over LLVM vectors, as in `randla.sketching._kernels.vectors`: what LLVM ma
 loops asks at each entry whether the arrays overlap.
 """
 
-import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 
@@ -112,20 +111,3 @@ def rows(data, indices, indptr, first, last, x, u, vx, y, step, z, w):
             scatter(y, at, indices, data, k, stop, z, s, s)
             if u.size:
                 add_scaled(y, at, u[i], w, 0, s)
-
-
-@fused_kernel
-def normal_vector(data, indices, indptr, first, last, x, u, vx, z):
-    """Add ``S'y`` to z for rows first..last of ``y = (S - u v') x``; return u'y."""
-    w = 0.0
-    for i in range(first, last):
-        a, places = data[indptr[i] : indptr[i + 1]], indices[indptr[i] : indptr[i + 1]]
-        total = 0.0
-        for p in range(a.size):
-            total += a[p] * x[np.uint64(places[p])]  # unsigned: no look at the sign
-        if u.size:
-            total -= u[i] * vx
-            w += u[i] * total
-        for p in range(a.size):
-            z[np.uint64(places[p])] += a[p] * total
-    return w

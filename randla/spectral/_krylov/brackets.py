@@ -32,11 +32,12 @@ import math
 import numpy as np
 
 from randla._typing import Array
+from randla.spectral._matrix import SpectralMatrix
 
 
-def rounding(shape: tuple[int, int]) -> float:
-    """Relative error allowed for sums over, and products with, a matrix of this shape."""
-    return (500.0 + math.sqrt(max(shape))) * 2.0**-53
+def rounding(A: SpectralMatrix) -> float:
+    """Relative error allowed for sums over a matrix, and products with it."""
+    return (500.0 + math.sqrt(max(A.shape))) * A.unit
 
 
 def block_upper_bounds(mu: Array, coupling: Array, nu: float, k: int) -> Array:

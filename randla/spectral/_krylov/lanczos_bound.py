@@ -66,7 +66,8 @@ def lanczos_bound(
     n : int
         Dimension of the space in which the directions are uniform.
     size : float
-        The norm of M, or of what it was computed from, roughly: for rounding errors.
+        The norm of M, or of what it was computed from, roughly: for rounding errors. Larger by as
+        much as these are larger than those of float64.
     deflated : float
         The norm of E.
     """

@@ -25,15 +25,17 @@ def residual_bounds(
     rng: np.random.Generator,
     steps: Iterable[int],
     is_narrow: Callable[[Array, Array], bool],
+    unit: float = 2.0**-53,
     size: float = 0.0,
     asymmetry: float = 0.0,
 ) -> tuple[Array, Array, BlockKrylov]:
     """Ends of the largest eigenvalue of ``sign P M P`` for each sign, and the Krylov space of them.
 
-    M (n, n) is symmetric up to a norm of `asymmetry`, of the norm `size` or less; P = I - VV' for
-    fewer than n orthonormal columns (None: none). Inner ends are Ritz values; outer ends are
-    those of `lanczos_bound`, which fail with `failure_probability` in all, but where the space is
-    full. They are computed after each of these numbers of `steps`, until they are narrow.
+    M (n, n) is symmetric up to a norm of `asymmetry`, of the norm `size` or less, and its products
+    have the unit roundoff `unit`; P = I - VV' for fewer than n orthonormal columns (None: none).
+    Inner ends are Ritz values; outer ends are those of `lanczos_bound`, which fail with
+    `failure_probability` in all, but where the space is full. They are computed after each of these
+    numbers of `steps`, until they are narrow.
     """
     block, steps = min(BLOCK, n), tuple(steps)
     space = BlockKrylov(product, n, block, block * steps[-1], rng, V)
@@ -51,7 +53,8 @@ def residual_bounds(
             theta, S, C = sign * space.mu[order], space.S[:, order], space.coupling[:, order]
             inner[j] = theta[0]
             outer[j] = theta[0] + missing if space.is_full else min(outer[j], lanczos_bound(
-                theta, S, C, block=block, n=n, size=max(size, space.largest), deflated=missing,
+                theta, S, C, block=block, n=n, deflated=missing,
+                size=max(size, space.largest) * unit / 2.0**-53,
                 failure_probability=failure_probability / len(signs),
             ))  # fmt: skip
         if space.is_full or space.is_invariant or is_narrow(inner, outer):
@@ -73,7 +76,8 @@ def residual_norm(
     """
     inner, outer, space = residual_bounds(
         matrix.gram_times, matrix.shape[1], V, failure_probability=failure_probability, rng=rng,
-        steps=steps, is_narrow=lambda low, high: is_narrow(float(low[0]), float(high[0])),
+        unit=matrix.unit, steps=steps,
+        is_narrow=lambda low, high: is_narrow(float(low[0]), float(high[0])),
     )  # fmt: skip
     return max(float(inner[0]) - space.deflated, 0.0), float(outer[0]), space
 

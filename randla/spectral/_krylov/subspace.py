@@ -129,7 +129,7 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
     n, k = len(C), goal.k
     rank: int | None = None
     total = float(A.squared_norm) if A.is_read else float(np.trace(C))
-    slack = rounding(A.shape) * (total + A.offset**2)
+    slack = rounding(A) * (total + A.offset**2)
     # Idle threads of BLAS spin for about 25 ms, in the way of the next pass over A.
     with single_threaded_blas() if n <= _SMALL else nullcontext():
         mu, V = _eigenvectors(C, k if goal.rtol is None else n)
@@ -139,7 +139,7 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
         if rank is None and may_leave and tails[k - 1] <= 2.0 * slack:
             return None
         k = k if rank is None else rank
-    if may_leave and 2.0 * goal.tol * mu[k - 1] < rounding(A.shape) * mu[0]:
+    if may_leave and 2.0 * goal.tol * mu[k - 1] < rounding(A) * mu[0]:
         return None
     mu, V = mu[:k], V[:, :k]
     residuals = DenseMatrix(C, scale=1.0, is_measured=True).times(V) - V * mu
@@ -223,13 +223,13 @@ def _have_settled(A: Any, space: BlockKrylov, goal: Goal, k: int) -> bool:
         return True
     residuals = np.linalg.norm(space.coupling[:, :k], axis=0)
     allowed = goal.tol * np.sqrt(mu[:k] * mu[k - 1])
-    rounded = rounding(A.shape) * (mu[0] + A.offset**2)
+    rounded = rounding(A) * (mu[0] + A.offset**2)
     return bool((residuals <= np.maximum(allowed, rounded)).all())
 
 
 def _tail(A: Any, space: BlockKrylov, mu: Array) -> float:
     """At least ``|A|_F^2`` less the sum of the exact values of the first Ritz vectors."""
-    slack = rounding(A.shape) * (A.squared_norm + A.offset**2) + mu.size * space.deflated
+    slack = rounding(A) * (A.squared_norm + A.offset**2) + mu.size * space.deflated
     return float(max(A.squared_norm - mu.sum(), 0.0) + slack)
 
 
@@ -239,7 +239,7 @@ def _total(A: Any, space: BlockKrylov, goal: Goal) -> tuple[float, float]:
     if not A.is_read:
         share = N_PROBES / float(chdtri(N_PROBES, 0.975))
         total = float(space.mu.sum()) + probed_tail(A, space.X, goal.rng) * share
-    return total, rounding(A.shape) * (total + A.offset**2)
+    return total, rounding(A) * (total + A.offset**2)
 
 
 def _bracketed(
@@ -271,7 +271,7 @@ def _bracketed(
         else:
             share = _FAILURE / _ROUNDS
             low, high, rest = residual_norm(A, V, share, goal.rng, _CHECKPOINTS, is_narrow)
-            if low > (1.0 + goal.tol) * mu[k - 1] + rounding(A.shape) * mu[0] and not last:
+            if low > (1.0 + goal.tol) * mu[k - 1] + rounding(A) * mu[0] and not last:
                 return rest.X @ rest.S[:, :BLOCK]
         upper = np.minimum(upper, upper_with(high))
     upper += space.deflated  # that much is missing in the coupling (Weyl)

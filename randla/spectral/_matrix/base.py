@@ -37,13 +37,15 @@ class SpectralMatrix(ABC):
     offset : float
         Norm of what is subtracted from products, whose rounding errors are theirs: of the means, or
         of what of them does not go into the entries; known with `mean`.
+    unit : float
+        The unit roundoff of products.
     squared_norm : float
         |A|_F^2; known after the first product, but NaN for an operator.
     """
 
     is_read = True
     is_sparse = False
-    scale = 1.0
+    scale, unit = 1.0, 2.0**-53
     mean: Array | None = None
     offset = 0.0
     squared_norm = np.nan
@@ -98,7 +100,7 @@ class Transposed(SpectralMatrix):
     """The transposed of a matrix whose rows cannot be read across."""
 
     def __init__(self, inner: SpectralMatrix) -> None:
-        self.inner, self.is_read = inner, inner.is_read
+        self.inner, self.is_read, self.unit = inner, inner.is_read, inner.unit
         self.shape, self.dtype = inner.shape[::-1], inner.dtype
 
     scale = property(lambda self: self.inner.scale)  # type: ignore[assignment]
@@ -125,6 +127,16 @@ class Transposed(SpectralMatrix):
 def is_safe(squared_norm: float) -> bool:
     """Whether a squared norm is far from overflow and underflow."""
     return _SAFE[0] < squared_norm < _SAFE[1]
+
+
+def require_in_range(value: float, what: str) -> float:
+    """`value`, of A as it was given, unless it left the range of doubles."""
+    if not math.isfinite(value):
+        raise ValueError(
+            f"A must have a {what} of at most 1.8e308 in magnitude, got a larger one: divide A by "
+            "a power of two"
+        )
+    return value
 
 
 def nearest_power_of_two(x: float) -> float:

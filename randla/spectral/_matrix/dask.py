@@ -76,8 +76,9 @@ class DaskMatrix(SpectralMatrix):
         value, moments = self._read(action, shape, *operands, **constants)
         if self._is_measured:
             return value, self._off, -1.0
-        if not is_safe(moments[:, 0].sum()) and (top := moments[:, 1].max()) > 0.0:
-            self.scale = nearest_power_of_two(top)
+        squares, largest = self._size(moments)
+        if not is_safe(squares) and largest > 0.0:
+            self.scale = nearest_power_of_two(largest)
             value, moments = self._read(action, shape, *operands, **constants)  # once more
         self._is_measured = True
         return value, self._measure(moments), 1.0
@@ -98,6 +99,15 @@ class DaskMatrix(SpectralMatrix):
             ))  # fmt: skip
         results = [np.array(x) for x in dask_arrays.run(lazy)]  # of the same read
         return results if len(results) > 1 else (results[0], None)
+
+    def _size(self, moments: Array) -> tuple[float, float]:
+        """Squares, and the largest number, in the blocks and between their means."""
+        squares, largest = float(moments[:, 0].sum()), float(moments[:, 1].max())
+        if self.center:
+            pilots, offs = np.split(moments[:, 2:], 2, axis=1)
+            between = float(np.abs(pilots - pilots[0] + (offs - offs[0])).max())
+            squares, largest = max(squares, between * between), max(largest, between)
+        return squares, largest
 
     def _measure(self, moments: Array) -> Array | None:
         self.squared_norm = float(moments[:, 0].sum())

@@ -35,6 +35,8 @@ class OperatorMatrix(SpectralMatrix):
             raise TypeError(f"A must hold real numbers, got {kind}")
         super().__init__(A, center)
         self.scale, self._has_scale = scale or 1.0, scale is not None
+        if dtype.kind == "f":
+            self.unit = max(0.5 * float(np.finfo(dtype).eps), self.unit)
         if has_adjoint:
             self._require_adjoint()
         if center:

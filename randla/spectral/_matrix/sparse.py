@@ -101,8 +101,6 @@ class SparseMatrix(SpectralMatrix):
 
     def gram_times(self, X: Array) -> Array:
         self.n_passes += 1
-        if X.shape[1] == 1:
-            return self._normal_vector(X)
         return self._scattered(X, None)
 
     def times(self, X: Array) -> Array:
@@ -186,21 +184,6 @@ class SparseMatrix(SpectralMatrix):
         zs, ws = zip(*results, strict=True)
         Z, w = (np.hstack(zs), np.hstack(ws)) if n_parts < 2 else (sum(zs), sum(ws))
         return Z - np.outer(self._v, w) if self._u.size else Z
-
-    def _normal_vector(self, X: Array) -> Array:
-        """``A'A x`` by a kernel of its own."""
-        m, n = self.shape
-        x = np.ascontiguousarray(X[:, 0])
-        vx = float(self._v @ x) if self._u.size else 0.0
-        bounds = part_bounds(m, int(max(1, min(_ROW_PARTS, self.A.nnz // (4 * n)))))
-
-        def part(k: int) -> tuple[Array, float]:
-            z = np.zeros(n)
-            return z, kernels.normal_vector(*self._csr, *bounds[k], x, self._u, vx, z)
-
-        results = run_parts(part, len(bounds), seconds=self.A.nnz / _RATE)  # bound by memory
-        z, w = np.sum([z for z, _ in results], axis=0), sum(w for _, w in results)
-        return (z - w * self._v if self._u.size else z)[:, None]
 
 
 def _with_data(A: Any, data: Any) -> csr_array:

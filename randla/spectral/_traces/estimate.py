@@ -25,15 +25,17 @@ class EstimateByProducts(Result):
     method: str
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Any, Any]:
-        """Student's t interval; for a diagonal one for each entry.
+        """Return Student t intervals for the exact value, for a diagonal one for each entry.
 
         Parameters
         ----------
         level : float, default 0.95
+            Coverage probability of an interval, over the random vectors.
 
         Returns
         -------
-        low, high : like `value`
+        low, high : float or ndarray, like value
+            Both equal to `value` if it is exact.
         """
         low, high = t_interval(self.value, self.standard_error, self.degrees_of_freedom, level)
         return (low, high) if low.ndim else (low.item(), high.item())

@@ -25,7 +25,11 @@ _GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
 
 
 class FewProjectionsWarning(RandlaWarning):
-    """The requested control variate, design or tolerance needs more projections than available."""
+    """The requested control variate, design or tolerance needs more projections.
+
+    Issued by `sliced_wasserstein` and the functions with its options `directions` and
+    `control_variate`; the message says what was used instead.
+    """
 
 
 def child_key(key: np.uint64, k: int) -> np.uint64:

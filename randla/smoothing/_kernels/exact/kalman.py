@@ -113,6 +113,14 @@ def row_norm(M, i, n_cols):
 
 
 @kernel
+def copy_root(S, out):
+    """Copy a matrix."""
+    for i in range(S.shape[0]):
+        for j in range(S.shape[1]):
+            out[i, j] = S[i, j]
+
+
+@kernel
 def find_observed(y, seen):
     """Write the indices of the entries that are not NaN to `seen`; returns how many."""
     n = 0
@@ -349,6 +357,7 @@ def run_filter(y, system, work, past, keep):
         if keep:
             past.counts[t] = n
             keep_gain(M, n, past.K[t], past.U[t])
+            copy_root(S, past.roots[min(t, past.roots.shape[0] - 1)])
         copy_to(m, past.mean[min(t, past.mean.shape[0] - 1)])
     return total, bad
 

@@ -47,18 +47,20 @@ def multiply_left(X, Y, out):
 
 
 @kernel
-def gradient(system, past, work, g):
+def gradient(system, past, work, g, is_smoothed):
     """From the filter's arrays in `past` to the gradients, added to the record g.
 
     Those of covariances are symmetric: dl = sum(g.Q * dQ) for a symmetric dQ. The filtered means
-    become the smoothed ones. `work` is a record of arrays that begin as zeros.
+    become the smoothed ones, unless they are. `work` is a record of arrays that begin as zeros.
     """
     system, past, work, g = unowned(system), unowned(past), unowned(work), unowned(g)
     last, r, N, Y = past.mean.shape[0] - 1, work.r, work.N, work.Y
     for t in range(last, -1, -1):
         m, A, c, H = past.mean[t], at(system.A, t), at(system.c, t), at(system.B, t)
         if t < last:  # r, N, Y belong to t + 1
-            step_back(A, c, past.G[t], past.mean[t + 1], m, r, N, Y, g.c, g.A, g.Q, work)
+            step_back(
+                A, c, past.G[t], past.mean[t + 1], m, r, N, Y, g.c, g.A, g.Q, work, is_smoothed
+            )
         observe_back(
             past.counts[t], past.seen[t], H, past.K[t], past.U[t], past.e[t], work.rho, work.ANA,
             work.AY, m, work.u, g.B, g.R, g.d, work.J, work.W, r, N, Y,
@@ -84,7 +86,7 @@ def multiply_right(Y, G, W):
 
 
 @summing_kernel
-def step_back(A, c, G, later, m, r, N, Y, gc, gA, gQ, work):
+def step_back(A, c, G, later, m, r, N, Y, gc, gA, gQ, work, is_smoothed):
     """Smoothed mean m at t from the filtered one and `later`, at t + 1, where r, N and Y belong."""
     d, move, rho = A.shape[0], work.move, work.rho
     for i in range(d):
@@ -93,7 +95,7 @@ def step_back(A, c, G, later, m, r, N, Y, gc, gA, gQ, work):
         for j in range(d):
             move[i] -= A[i, j] * m[j]
             rho[i] += A[j, i] * r[j]  # A' r
-    for i in range(d):
+    for i in range(0 if is_smoothed else d):
         for j in range(d):
             m[i] += G[i, j] * move[j]  # m_f + G (m_s at t + 1 - A m_f - c)
     for i in range(d):
