@@ -10,6 +10,7 @@ from randla import _parallel
 from tests.statistical import SUITE_FALSE_ALARM, make_trial
 
 LONGEST_WITHOUT_COMPILER = 15.0  # CPU seconds
+SLOW_PAGES = {"bring_your_model.rst"}  # whose examples compile several models
 
 
 def pytest_addoption(parser):
@@ -58,6 +59,13 @@ def pytest_runtest_call(item):
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.signal(signal.SIGPROF, before)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.name in SLOW_PAGES:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish(session):

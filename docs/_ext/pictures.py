@@ -280,7 +280,7 @@ EXCEPTIONS = {
     "b": ("sketching", r"sparse-sign.*aligned"),
     "c": ("sampling", r"p = 20"),
     "d": ("spectral", r"trace.*over ones"),
-    "e": ("transport", r"population_interval.*d = 2\b"),
+    "e": ("transport", r"population_interval.*(d = 2\b|50 and 30: two modes)"),
     "f": ("transport", r"plain, 30 iid"),
     "g": ("smoothing", r"^(paris|ffbs)"),
     "h": ("smoothing", r"mean_interval.*(outlier|informative)"),

@@ -54,7 +54,17 @@ CUTS = ((500, 1, 399, 300), 97)
 
 
 @pytest.mark.parametrize("name", MATRICES)
-@pytest.mark.parametrize("p", [1, 1.05, 1.5, 3, 4, 6])
+@pytest.mark.parametrize(
+    "p",
+    [
+        1,
+        pytest.param(1.05, marks=pytest.mark.slow),
+        1.5,
+        pytest.param(3, marks=pytest.mark.slow),
+        4,
+        6,
+    ],
+)
 def test_scores_that_are_solved_roughly_are_those_in_memory(name, p):
     """Every kind and scheme, with other seeds and chunks; also all rows solved, for `eps`."""
     matrix = MATRICES[name]

@@ -161,6 +161,7 @@ def test_multinomial_ancestors(n, trial):
     trial.assert_pvalue(chi_square_pvalue(sides, expected), share=0.5)
 
 
+@pytest.mark.slow
 @claim(
     null="E[Zhat] = Z for every scheme and threshold, bootstrap and guided, with missing rows",
     test="z-tests, Bonferroni over the settings",

@@ -310,7 +310,13 @@ USES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "algorithm"), USES)
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [
+        pytest.param(*use, marks=pytest.mark.slow if use[1] in ("gibbs", "ppg") else ())
+        for use in USES
+    ],
+)
 def test_a_table_that_is_too_short_is_refused(name, algorithm):
     """The last of T times is t = T - 1 for what belongs to a time, T - 2 for a step."""
     enough = LENGTH - (name not in ("log_potential", "observe"))

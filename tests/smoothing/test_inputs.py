@@ -117,6 +117,7 @@ def test_inputs_are_a_table_bit_for_bit():
         np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
 
 
+@pytest.mark.slow
 def test_maximum_likelihood_with_inputs_is_that_with_a_table():
     options = {"n_particles": 20, "n_steps": 3, "n_final": 3, "n_chains": 2, "rng": 0}
     got = maximum_likelihood(WITH_INPUTS, SERIES, inputs=INPUTS, **options)

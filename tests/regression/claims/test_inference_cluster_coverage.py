@@ -105,6 +105,7 @@ def quantiles_covered(trial, n_groups, kind="cluster"):
     return np.array(held, float)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::randla.RandlaWarning")  # of few rows beyond a fit
 @pytest.mark.parametrize(("n_groups", "least"), [(10, (0.9, 0.93, 0.9)), (30, (0.88, 0.93, 0.86))])
 @claim(

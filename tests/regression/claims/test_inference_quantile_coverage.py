@@ -7,6 +7,7 @@ The shrunk density holds in at least 90 % on all designs that it was tried on; s
 import warnings
 
 import numpy as np
+import pytest
 
 from randla.regression import lp_regression
 from randla.regression._errors.options import InferenceWarning
@@ -44,6 +45,7 @@ def assert_each(trial, hits, low, high=1.0):
         trial.assert_between(column, low, high, share=1.0 / len(hits))
 
 
+@pytest.mark.slow
 @claim(
     null="intervals at 95 % hold 90 % or more beside a skewed regressor",
     test="one-sided normal, Bonferroni over 3 coefficients and 2 quantiles",
@@ -53,6 +55,7 @@ def test_skewed_regressor(trial):
     assert_each(trial, covered(trial, growing_spread, [0.5, 0.95]), 0.90)
 
 
+@pytest.mark.slow
 @claim(
     null="intervals at 95 % hold 90 % or more for ten columns and 100 rows",
     test="one-sided normal, Bonferroni over 10 coefficients and 2 quantiles",

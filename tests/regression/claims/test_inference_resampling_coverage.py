@@ -47,6 +47,7 @@ def test_rank_beside_unequal_scales(trial):
     assert_each(trial, covered(trial, exponential, [0.1, 0.5, 0.95], kind="rank"), 0.90)
 
 
+@pytest.mark.slow
 @claim(
     null="rank intervals at 95 % hold 90 % or more for ten columns and 100 rows",
     test="one-sided normal, Bonferroni over 10 coefficients",

@@ -50,6 +50,7 @@ def test_one_variance(trial, sketch, m):
     assert_covers(trial, covered(trial, sketch, m, "iid", one_variance=True), 0.92)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sketch", ["gaussian", "srht", "sparse-sign"])
 @pytest.mark.parametrize(("m", "least"), [(40, 0.92), (300, 0.905)])
 @claim(

@@ -88,7 +88,9 @@ def assert_invariant(problem, trial, estimates, shares):
     trial.assert_mean(pooled(shares, law), pooled(law[None], law), share=0.5)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if c == "vector mcmc" else ()) for c in CASES]
+)
 @claim(
     null="one sweep keeps the smoothing law and its estimate is unbiased",
     test="z-tests over independent chains, Bonferroni over 3 sums and the paths",
