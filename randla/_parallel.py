@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 #: Estimated work below which the pool is not worth its overhead, in seconds.
 WORTH_THE_POOL = 1e-3
+#: Operations of a triangular solve from which the threads of BLAS are worth waking.
+_WORTH_BLAS_THREADS = 3e7
 #: How long a call runs before the bar of its parts is shown, in seconds.
 WORTH_A_BAR = 0.5
 #: How long Ctrl-C waits for parts that run, in seconds.
@@ -116,6 +118,15 @@ def single_threaded_blas() -> Iterator[None]:
             _blas_users -= 1
             if _blas_users == 0:
                 _blas_limit.restore_original_limits()
+
+
+def blas_threads(flops: float) -> AbstractContextManager[None]:
+    """Keep BLAS at one thread for a small solve with several right-hand sides.
+
+    OpenBLAS wakes its threads for any of them, even 5 x 5, and they then spin for 20 ms beside our
+    own: HC3 errors of 10^5 x 10 took 1.5 times as long.
+    """
+    return single_threaded_blas() if flops < _WORTH_BLAS_THREADS else nullcontext()
 
 
 def part_bounds(n: int, n_parts: int, multiple: int = 1) -> list[tuple[int, int]]:

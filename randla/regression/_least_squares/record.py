@@ -21,6 +21,7 @@ from randla.regression._errors.fit import KeptRows, LeastSquaresFit, OneSketch
 from randla.regression._least_squares.problem import is_structured
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._solvers.cholesky import SINGLE_FROM
+from randla.regression._solvers.preconditioner import solve_triangle
 from randla.regression._solvers.rank import Exponents, column_norms, numerical_rank
 from randla.regression._solvers.refinement import Solution
 from randla.sketching._inference import squared_residual
@@ -155,7 +156,7 @@ def _of_factor(
         L, info = lapack.dpotrf(G, lower=0, clean=1)  # L'L = (A K)'(A K), near the identity
         if info != 0:
             return _ROUGH
-        K = lapack.dtrtrs(L, K.T, trans=1)[0].T  # K L^-1
+        K = solve_triangle(L, K.T, trans=1).T  # K L^-1
     products = np.full((k, k), np.nan)
     np.fill_diagonal(products, solution.squares)
     return frame.record(solution.Y, exponents, K, norms, products, slack=slack)

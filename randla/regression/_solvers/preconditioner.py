@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg import lapack
 
+from randla._parallel import blas_threads
 from randla._scaling import EPS
 from randla._tall.whitening import power_iteration
 from randla._typing import Array
@@ -102,10 +103,10 @@ class TriangularPreconditioner(Preconditioner):
         return self.top * power_iteration(lambda v: self.forward(self.adjoint(v)), v, 4)
 
     def forward(self, Z: Array) -> Array:
-        return lapack.dtrtrs(self.R, Z)[0]
+        return solve_triangle(self.R, Z)
 
     def adjoint(self, g: Array) -> Array:
-        return lapack.dtrtrs(self.R, g, trans=1)[0]
+        return solve_triangle(self.R, g, trans=1)
 
     def matrix(self) -> Array:
         return np.triu(self.R)
@@ -130,12 +131,12 @@ class SpectralPreconditioner(Preconditioner):
 
     def forward(self, Z: Array) -> Array:
         if self.inner is not None:
-            Z = lapack.dtrtrs(self.inner, Z)[0]
+            Z = solve_triangle(self.inner, Z)
         return self.V @ (Z / self.s)
 
     def adjoint(self, g: Array) -> Array:
         Ptg = (self.V.T @ g) / self.s
-        return Ptg if self.inner is None else lapack.dtrtrs(self.inner, Ptg, trans=1)[0]
+        return Ptg if self.inner is None else solve_triangle(self.inner, Ptg, trans=1)
 
     def matrix(self) -> Array:
         R = self.s * self.V.T
@@ -143,6 +144,12 @@ class SpectralPreconditioner(Preconditioner):
 
     def _shrunk_norms(self, g: Array, omega: Array) -> Array:
         return column_norms((self.V.T @ g) / np.hypot(self.s, omega))
+
+
+def solve_triangle(R: Array, B: Array, trans: int = 0) -> Array:
+    """R^-1 B, or R^-T B, for an upper triangular R in Fortran order."""
+    with blas_threads(len(R) * B.size if B.shape[1] > 1 else math.inf):
+        return lapack.dtrtrs(R, B, trans=trans)[0]
 
 
 def shrunk_norms(R: Array, g: Array, omega: Array) -> Array:

@@ -7,7 +7,7 @@ algorithm", Electron. Trans. Numer. Anal. 44 (2015), 306-326.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, qr, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, lapack, qr
 
 from randla._parallel import run_parts
 from randla._typing import Array
@@ -65,7 +65,7 @@ def _cholesky_qr(Y: Array) -> tuple[Array, Array, Array]:
         if np.diag(factor).min() < _BREAKDOWN:
             break
         step = factor * norms
-        T, R = solve_triangular(step, np.eye(len(step))), step @ R
+        T, R = lapack.dtrtri(step)[0], step @ R
         if np.abs(G - np.eye(len(G))).sum(axis=0).max() < _NEAR_IDENTITY:
             return Q, T, R
         Q = Q @ T  # a copy: QR may need Y
