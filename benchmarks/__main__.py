@@ -68,8 +68,10 @@ def median_of_a_turn(call):
     The first call after another's meets its spinning BLAS threads and its data in the cache.
     """
     times = []
-    while not times or (len(times) == 1 and times[0] < _SECOND_CALL) or (
-        sum(times) < _TURN and len(times) < 100
+    while (
+        not times
+        or (len(times) == 1 and times[0] < _SECOND_CALL)
+        or (sum(times) < _TURN and len(times) < 100)
     ):
         start = perf_counter()
         call()
