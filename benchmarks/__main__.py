@@ -132,6 +132,8 @@ def compare(full_name, cls, size, rounds):
         if name.startswith("track_"):
             value = getattr(benchmark, name)(*size)
             print(f"    {name.removeprefix('track_').replace('_', ' '):46s} {value:.3g}")
+    if hasattr(benchmark, "teardown"):  # a cluster of Dask would run the arrays of all that follow
+        benchmark.teardown(*size)
     sys.stdout.flush()
     return found
 
