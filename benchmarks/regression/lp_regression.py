@@ -46,7 +46,6 @@ class QuantileRegression:
 
 
 class QuantileRegressionOfManyRows:
-    readme = "median regression, 10^6 x 10, certified"
     params, param_names = [(200_000, 1_000_000), (10,), (0.5, 0.95)], ["n", "d", "tau"]
     headline = (1_000_000, 10, 0.5)
 

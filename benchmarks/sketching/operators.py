@@ -19,7 +19,6 @@ from randla import (
 class Srht:
     """Drawn and applied: four rows of the sketch for each column."""
 
-    readme = "SRHT of 2^18 x 64 with 256 rows"
     params, param_names = [(2**14, 2**18), (64, 200)], ["n", "d"]
     headline = (2**18, 64)
 

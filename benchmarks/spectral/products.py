@@ -11,7 +11,6 @@ from randla.spectral._matrix import open_matrix
 class SparseGramTimes:
     """Of 10^6 entries in 100 000 rows of 5000 columns."""
 
-    readme = "A'A times 40 vectors, 10^6 sparse entries"
     params, param_names = [1, 8, 40], ["s"]
 
     def setup(self, s):

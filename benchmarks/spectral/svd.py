@@ -67,7 +67,6 @@ class Dense(_Accuracy):
 class Centered:
     """Principal components of a tall matrix: 20 of 200 000 x 200."""
 
-    readme = "20 principal components, 200 000 x 200"
     params, param_names = [[(20_000, 50), (200_000, 200)]], ["shape"]
 
     def setup(self, shape):
@@ -92,7 +91,6 @@ class Centered:
 class Sparse(_Accuracy):
     """Thirty values of 100 000 x 5000 with 10^6 entries and no gap; ARPACK has no bracket."""
 
-    readme = "30 singular values of 10^6 sparse entries"
     params, param_names = [[(10_000, 1000), (100_000, 5000)]], ["shape"]
 
     def setup(self, shape):
@@ -115,7 +113,6 @@ class Sparse(_Accuracy):
 class Dask:
     """Twenty values of a tall Dask array, of a gigabyte at the headline, in blocks of 64 MB."""
 
-    readme = "20 singular values of a Dask array, 1 GB"
     params, param_names = [[(20_000, 500), (50_000, 2500)]], ["shape"]
 
     def setup(self, shape):
