@@ -10,7 +10,7 @@ from randla import _parallel
 from tests.statistical import SUITE_FALSE_ALARM, make_trial
 
 LONGEST_WITHOUT_COMPILER = 15.0  # CPU seconds
-SLOW_PAGES = {"bring_your_model.rst"}  # whose examples compile several models
+SLOW_PAGES = {"bring_your_model.rst", "smoothing.rst", "particles.rst"}  # which compile many models
 
 
 def pytest_addoption(parser):

@@ -33,7 +33,7 @@ CALLS = {
     "maximum_likelihood, paris": lambda e: learn(e, "paris"),
     "maximum_likelihood, path": lambda e: learn(e, "path"),
 }
-SLOW = CALLS.keys() - {"paris", "ppg"}
+SLOW = CALLS.keys() - {"ppg"}
 
 
 @pytest.fixture(scope="module")

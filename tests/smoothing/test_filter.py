@@ -253,6 +253,7 @@ def test_one_observation_and_all_missing():
     assert nothing.log_likelihood == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_named_with_its_time():
     def log_potential(t, x, y, theta):
         if theta[0] == 0.0 and t == 3:

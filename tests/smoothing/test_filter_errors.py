@@ -61,6 +61,7 @@ def test_genealogy_is_what_the_stored_ancestors_say(scheme, n_times, n_lags, thr
     np.testing.assert_allclose(run.genealogy.mean_variance, U, rtol=1e-11, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_genealogy_of_vectors_and_of_sorted_multinomial_draws():
     y = np.repeat(models.SYMBOLS, 3)[:, None]
     run = run_of(models.vector_chain, y, 50, "residual", 2.0, 7)

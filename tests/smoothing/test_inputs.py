@@ -311,6 +311,7 @@ def test_without_correlation_leverage_is_the_plain_model():
         assert got.log_likelihood == estimate(plain, y, rng=1, **options).log_likelihood
 
 
+@pytest.mark.slow
 def test_leverage_in_draws_and_in_the_score():
     x, y = leverage.simulate(4000, rng=3)
     phi, sigma, beta, rho = leverage.theta
@@ -375,6 +376,7 @@ def test_bad_observations_of_a_forecast(y, text):
 # An epidemic of counts, as a user would write it.
 
 
+@pytest.mark.slow
 def test_an_epidemic_with_inputs():
     contacts = np.where(np.arange(30) < 15, 0.8, 0.25)  # a lockdown
     x, y = models.epidemic.simulate(30, inputs=contacts, rng=2)

@@ -161,6 +161,7 @@ def test_gradient_steps():
     assert error.max() < 0.3
 
 
+@pytest.mark.slow
 def test_stochastic_volatility():
     truth = StochasticVolatility(0.95, 0.3, 0.7)
     y = truth.simulate(300, rng=3)[1]

@@ -137,6 +137,7 @@ def test_nothing_was_seen():
     assert start_filter(models.walk, n_particles=50, n_runs=4).log_likelihood_standard_error == 0.0
 
 
+@pytest.mark.slow
 def test_equals_the_whole_series_with_inputs():
     """And with observations in the transition; a state holds the last rows of both."""
     _, y = driven_walk.simulate(30, inputs=INPUTS, rng=1)

@@ -279,6 +279,7 @@ LEFT_RIGHT = randla.DiscreteHMM(
 ONWARD = [0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2]
 
 
+@pytest.mark.slow
 @claim(
     null="the likelihood stays unbiased where starts are drawn anew",
     test="z-test of the mean",
@@ -320,6 +321,7 @@ def test_starts_that_die_are_drawn_anew_up_to_a_number_and_only_they():
             ppg(LEFT_RIGHT, ONWARD[::-1], "state", **options)  # no path goes back
 
 
+@pytest.mark.slow
 def test_starts_of_learning_that_die_are_drawn_anew():
     """Also those from which a unit is measured, and with which the final stage begins."""
     options = {"n_particles": 8, "rng": 0}

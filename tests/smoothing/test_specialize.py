@@ -107,6 +107,7 @@ def workshop(tmp_path):
     return Workshop(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_second_process_loads_and_a_changed_function_recompiles(workshop):
     steps = [
         ({}, (10.0, 0)),
@@ -120,6 +121,7 @@ def test_a_second_process_loads_and_a_changed_function_recompiles(workshop):
         assert workshop.run() == [expected], changes
 
 
+@pytest.mark.slow
 def test_two_cached_models_in_one_process_keep_their_own_code(workshop):
     # Long functions: short ones are inlined, which hides a confusion of names.
     long = "".join(f" + (math.exp(x) * math.tanh(x + {i}.0) if x > {i + 9}.0 else 0.0)"

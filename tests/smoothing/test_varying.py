@@ -87,6 +87,7 @@ def test_draws_follow_the_functions(name):
         np.testing.assert_allclose((y - z)[:, h].reshape(2, -1), [row, row], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_filter_finds_the_exact_likelihood():
     model = MODELS["one observed"]
     y = model.simulate(8, rng=0)[1]
