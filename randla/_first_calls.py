@@ -113,7 +113,10 @@ def _of_arrays(dtype: str) -> dict[str, Calls]:
         },
         "spectral": {
             "svd": lambda: randla.svd(A, 2, rng=0),
-            "svd tall": [partial(randla.svd, B, 2, rng=0) for B in (tall, columns, csr)],
+            "svd tall": [
+                *(partial(randla.svd, B, 2, rng=0) for B in (tall, columns, csr)),
+                lambda: randla.svd(normal(2100, 2100), 2, rng=0),
+            ],
             "eigh": lambda: randla.eigh(psd, 3, rng=0),
             "spectral_norm": lambda: randla.spectral_norm(A, rng=0),
             "trace": lambda: randla.trace(sparse.linalg.aslinearoperator(psd), 20, rng=0),

@@ -126,6 +126,22 @@ def test_many_tiles(monkeypatch):
     check(FULL + 1e8, "C", True, rtol=1e-10)
 
 
+@pytest.mark.parametrize("rows", [1, 4, 131])
+@pytest.mark.parametrize("vectors", [4, 5, 30, 65])
+def test_few_products_with_long_rows(rows, vectors):
+    A, W = _rng.standard_normal((rows, 2005)), _rng.standard_normal((2005, vectors))
+    for kind in ("C", "Fortran", "strided", "dask"):
+        for B in (A, 1e200 * A, A.astype(np.float32)):
+            for center in (False, True):
+                matrix = open_matrix(KINDS[kind](B), center=center)
+                exact = B.astype(np.longdouble)
+                top = np.abs(exact).max()
+                exact = exact - exact.mean(axis=0) if center else exact
+                got = matrix.gram_times(W) * np.longdouble(matrix.scale) ** 2
+                error = np.abs(got - exact.T @ (exact @ W)).max()
+                assert error < 1e-12 * rows * top**2
+
+
 def test_a_sum_of_equal_squares():
     A = np.full((400_000, 2), 0.1)
     matrix = open_matrix(A)

@@ -22,6 +22,7 @@ from randla._scaling import rounded_sum
 from randla._tall.dense import suits_blas
 from randla._typing import Array
 from randla._validation import require_finite
+from randla.spectral._kernels.dense import ROWS, add_gram_products
 from randla.spectral._matrix.base import SpectralMatrix, is_safe, nearest_power_of_two
 
 _TILE_ENTRIES = 1 << 16  # half a megabyte: a tile and its copy stay in the second-level cache
@@ -29,6 +30,8 @@ _FLOPS = 1e10  # a second, roughly, to see what is worth the pool
 _PART_SECONDS = 0.3
 _TOTAL_ENTRIES = 1 << 24  # of the sums that parts keep until they are added
 _PILOT_ROWS, _WITHIN = 64, 4.0  # squared errors
+#: Columns of A and numbers of vectors where the kernel takes less time than two products of BLAS.
+_LONG_ROW, _FEW = 2000, (5, 64)
 
 Visit = Callable[[Array, int, int], Array | None]  # tile, first row, last row: a term of the sum
 
@@ -86,10 +89,24 @@ class DenseMatrix(SpectralMatrix):
     # Passes --------------------------------------------------------------------------------------
 
     def gram_times(self, X: Array) -> Array:
-        def visit(tile: Array, i: int, j: int) -> Array:
-            return tile.T @ (tile @ X)
+        n, s = X.shape
+        if n < _LONG_ROW or not _FEW[0] <= s <= _FEW[1]:
 
-        Z, d = self._pass(visit, X.shape, 4 * X.shape[1])
+            def visit(tile: Array, i: int, j: int) -> Array:
+                return tile.T @ (tile @ X)
+
+            rows = 1
+        else:
+            lines, rows = np.zeros((-(-s // 4) * 4, n)), 2 * ROWS  # the kernel takes fours
+            lines[:s] = X.T
+
+            def visit(tile: Array, i: int, j: int) -> Array:
+                Z, whole = np.zeros_like(lines), (j - i) // 4 * 4
+                add_gram_products(np.ascontiguousarray(tile[:whole]), lines, Z)
+                rest = tile[whole:]
+                return Z[:s].T + rest.T @ (rest @ X) if len(rest) else Z[:s].T
+
+        Z, d = self._pass(visit, X.shape, 4 * s, tile_rows=rows)
         return Z if d is None else Z - self.shape[0] * np.outer(d, d @ X)
 
     def times(self, X: Array) -> Array:
