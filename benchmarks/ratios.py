@@ -86,8 +86,15 @@ def readme_table(rows):
     lines = ["| | ours | fastest peer | takes |\n", "| --- | --- | --- | --- |\n"]
     for row in headlines(rows):
         took = f"{short(row.ratio)} times as long"
-        lines.append(f"| {row.task} | {row.milliseconds:.3g} ms | {row.other} | {took} |\n")
+        lines.append(f"| {row.task} | {duration(row.milliseconds)} | {row.other} | {took} |\n")
     return README_MARKS[0] + "".join(lines) + README_MARKS[1]
+
+
+def duration(milliseconds):
+    """Seconds where there are any."""
+    if milliseconds >= 1000:
+        return f"{milliseconds / 1000:.3g} s"
+    return f"{milliseconds:.3g} ms"
 
 
 def short(ratio):

@@ -145,13 +145,13 @@ def write_ratios(rows):
     write_table(
         "tasks",
         ["Task", "Ours", "Fastest peer", "Ratio"],
-        [[in_words(r.task), f"{r.milliseconds:.3g} ms", r.other, spread(r)]
+        [[in_words(r.task), ratios.duration(r.milliseconds), r.other, spread(r)]
          for r in by_family(ratios.headlines(rows))],
     )  # fmt: skip
     write_table(
         "faster_peers",
         ["Benchmark", "Size", "Ours", "Peer", "Ratio"],
-        [[r.benchmark, r.size, f"{r.milliseconds:.3g} ms", r.other, spread(r)]
+        [[r.benchmark, r.size, ratios.duration(r.milliseconds), r.other, spread(r)]
          for r in rows if r.is_library and r.ratio < 1],
     )  # fmt: skip
     write_table(

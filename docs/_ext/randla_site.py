@@ -44,7 +44,7 @@ def measured(benchmark):
 
 
 def shown_time(milliseconds):
-    digits = f"{milliseconds / 1000:.2g} s" if milliseconds >= 1000 else f"{milliseconds:.3g} ms"
+    digits = ratios.duration(milliseconds)
     return digits if milliseconds >= 10 else f"{milliseconds:.2g} ms"
 
 

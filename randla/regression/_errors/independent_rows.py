@@ -1,4 +1,4 @@
-r"""Errors of least squares for independent rows whose variances may differ.
+r"""Errors of least squares for independent rows whose variances may differ: HC0 to HC3.
 
 With :math:`\tilde A^T W \tilde A = (K K^T)^+` the rows :math:`q_i = \sqrt{w_i} K^T a_i` are those
 of an orthonormal basis, :math:`h_i = |q_i|^2` are the leverages, and with the weighted residuals

@@ -349,6 +349,7 @@ def named_scores(tall: TallMatrix, p: float, name: str, rng: Any, *, rough: bool
     if name == "root-leverage":  # for p <= 2 an upper bound of the sensitivity
         unit = 1.0 if p <= 2.0 else tall.compute(tau.max()) or 1.0  # not all may underflow
         return (tau / unit) ** (0.5 * p)
+    assert name == "sensitivity+leverage", name
     return tau, sampling_sensitivities(tall, p, rng, rough=rough)
 
 

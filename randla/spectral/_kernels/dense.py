@@ -61,7 +61,7 @@ def _add_adjoint_products(A, first, last, start, stop, Y, Z):
             s0, s1, s2, s3 = y[0, c + 3], y[1, c + 3], y[2, c + 3], y[3, c + 3]
             for j in range(z0.size):
                 x0, x1, x2, x3 = a0[j], a1[j], a2[j], a3[j]
-                # One after the other: a sum of four products would wait for each of them.
+                # Four rows at once, for which Z is read and written once.
                 p, q, r, s = z0[j] + p0 * x0, z1[j] + q0 * x0, z2[j] + r0 * x0, z3[j] + s0 * x0
                 p, q, r, s = p + p1 * x1, q + q1 * x1, r + r1 * x1, s + s1 * x1
                 p, q, r, s = p + p2 * x2, q + q2 * x2, r + r2 * x2, s + s2 * x2

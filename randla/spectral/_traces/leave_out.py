@@ -1,4 +1,4 @@
-"""Trace estimates from test vectors that are left out of their own basis, and their jackknives.
+"""XTrace and XNysTrace: test vectors are left out of their own basis; and their jackknives.
 
 m vectors x_i span a basis of the range of A by Y = A X. Without x_i that basis lacks one direction
 s_i: so each x_i can be the probe of what the basis of the others misses, without one more product,

@@ -1,4 +1,4 @@
-"""Traces of a square matrix from products with random vectors: four methods.
+"""Traces from products with random vectors: Hutchinson, Hutch++, XTrace and XNysTrace.
 
 Each holds the products of its vectors, so that a larger number of them continues what is there.
 Numbers are over the scale of the matrix.
