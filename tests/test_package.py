@@ -196,6 +196,20 @@ def test_no_imports_make_a_circle():
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+def test_no_folder_of_a_family_is_more_than_six_imports_deep():
+    graph = {}
+    for a, b in imports():
+        same = a.rpartition(".")[0] == b.rpartition(".")[0]
+        if same and a.split(".")[1] in FAMILIES:
+            graph.setdefault(a, set()).add(b)
+    chains = {}
+    for module in graphlib.TopologicalSorter(graph).static_order():
+        below = [chains[b] for b in graph.get(module, ())]
+        chains[module] = (module, *max(below, key=len, default=()))
+    deepest = max(chains.values(), key=len)
+    assert len(deepest) <= 6, " -> ".join(deepest)
+
+
 def identifiers(path):
     """The names in a file, and of it: of variables, attributes, arguments, functions, classes."""
     yield path.stem

@@ -8,8 +8,8 @@ from scipy import sparse
 
 from randla._tall.open import open_tall
 from randla.regression import lp_regression
-from randla.regression._lp.newton import norm
 from randla.regression._lp.tall_data import TallData
+from randla.regression._solvers.newton import norm
 from randla.sampling import NotConvergedWarning
 from tests.regression.lp_regression_reference import objective
 from tests.regression.test_lp_regression import problem

@@ -16,7 +16,6 @@ from randla._tall.passes import LeastSquaresMatrix, OutOfRange
 from randla._tall.problem import ScaledProblem
 from randla._tall.sparse import SparseMatrix
 from randla.regression._least_squares.options import LstsqOptions, LstsqWarning
-from randla.regression._least_squares.problem import is_structured
 from randla.regression._least_squares.sketch_factory import SketchFactory, preconditioner_size
 from randla.regression._solvers.cholesky import (
     CHOLESKY_LIMIT,
@@ -26,7 +25,7 @@ from randla.regression._solvers.cholesky import (
     solve_by_sketched_cholesky,
 )
 from randla.regression._solvers.householder import solve_by_lapack
-from randla.regression._solvers.kronecker import solve_by_factors
+from randla.regression._solvers.kronecker import is_structured, solve_by_factors
 from randla.regression._solvers.lsqr import plain_scales, solve_by_lsqr, solve_by_plain_lsqr
 from randla.regression._solvers.polyak import solve_by_iteration
 from randla.regression._solvers.refinement import Solution

@@ -13,13 +13,11 @@ from randla._tall.passes import LeastSquaresMatrix
 from randla._tall.problem import LazyProblem, ScaledProblem
 from randla._typing import Array
 from randla.regression._least_squares.options import LstsqOptions
+from randla.regression._solvers.kronecker import splits
 from randla.regression._solvers.rank import Exponents
-from randla.sketching._kronecker import KroneckerProduct
 
 #: Entries up to which a sparse matrix or an operator is solved as a dense matrix.
 MAX_DENSE_ENTRIES = 1 << 22
-#: Ratio of the scales of two columns of a Kronecker factor up to which its SVD is used.
-_LARGEST_SPREAD = 1e9
 #: BLAS is limited to one thread from this many entries, where the call pays off, up to this many
 #: columns, above which the factors are worth several threads.
 _MIN_SINGLE, _MAX_SINGLE = 4000, 1500
@@ -48,30 +46,10 @@ def as_problem(
     if not isinstance(tall, DenseMatrix):
         is_small = options.method == "auto" and not options.wants_one_sketch
         is_small &= n * d < MAX_DENSE_ENTRIES  # 32 MB
-        keeps = _splits(tall.A, root_weights, ridge) or not is_small
+        keeps = splits(tall.A, root_weights, ridge) or not is_small
         if options.method == "lapack" or not keeps:
             tall = DenseMatrix(tall.toarray())  # (n, d), float64
     return ScaledProblem(tall, B.reshape(n, -1), root_weights, ridge), B.ndim == 1
-
-
-def is_structured(rows: ScaledProblem) -> bool:
-    """Whether the problem splits into one for each factor of a Kronecker product."""
-    is_dense = isinstance(rows.tall, DenseMatrix)
-    return not is_dense and _splits(rows.A, rows.root_weights, rows.ridge)
-
-
-def _splits(A: Any, root_weights: Array | None, ridge: float) -> bool:
-    if not isinstance(A, KroneckerProduct) or root_weights is not None:
-        return False
-    # A ridge needs the singular values of the factors, and small singular values of small columns
-    # lose all digits next to large ones.
-    return ridge == 0.0 or max(_spread(A.A1), _spread(A.A2)) < _LARGEST_SPREAD
-
-
-def _spread(A: Array) -> float:
-    """Ratio of the largest to the least maximum norm of a column; zero columns do not count."""
-    norms = np.abs(A).max(axis=0).astype(np.float64)
-    return float(norms.max() / norms.min(where=norms > 0.0, initial=np.inf))
 
 
 def single_blas(tall: LeastSquaresMatrix) -> AbstractContextManager[None]:

@@ -18,9 +18,9 @@ from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._errors.data import Scales
 from randla.regression._errors.fit import KeptRows, LeastSquaresFit, OneSketch
-from randla.regression._least_squares.problem import is_structured
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._solvers.cholesky import SINGLE_FROM
+from randla.regression._solvers.kronecker import is_structured
 from randla.regression._solvers.preconditioner import solve_triangle
 from randla.regression._solvers.rank import Exponents, column_norms, numerical_rank
 from randla.regression._solvers.refinement import Solution

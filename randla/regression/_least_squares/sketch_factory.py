@@ -8,7 +8,7 @@ from typing import Any
 from randla._random import as_generator
 from randla._tall.problem import ScaledProblem
 from randla.regression._least_squares.options import LstsqOptions
-from randla.regression._least_squares.problem import is_structured
+from randla.regression._solvers.kronecker import is_structured
 from randla.sketching._gaussian import GaussianSketch
 from randla.sketching._hadamard import SRHT, BlockSRHT, padded
 from randla.sketching._kronecker import KroneckerSRHT
@@ -107,8 +107,9 @@ def estimate_size(rows: ScaledProblem, options: LstsqOptions, factory: SketchFac
     else:
         operator = factory.sketch if factory.is_fixed else kind
         if not operator.has_linf_guarantee:
+            names = [repr(name) for name, c in _CLASSES.items() if c.has_linf_guarantee]
             raise ValueError(
-                "eps needs a sketch with the l_inf guarantee ('srht', 'block-srht' or 'gaussian'), "
+                f"eps needs a sketch with the l_inf guarantee ({', '.join(names)}), "
                 f"got {kind.__name__}: give sketch_size instead"
             )
         m = required_rows(rows.d, options.eps, options.delta, factory.population())

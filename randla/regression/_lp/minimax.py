@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from randla._panels import Panels
 from randla._typing import Array
-from randla.regression._lp.newton import NormSolution, solve_power
 from randla.regression._panels.cholesky import Cholesky
+from randla.regression._solvers.newton import NormSolution, solve_power
 
 #: Rows at the start and rows that join a round, for each column.
 _FIRST, _MORE = 10, 4

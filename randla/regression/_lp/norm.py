@@ -7,7 +7,6 @@ import numpy as np
 from randla._typing import Array
 from randla.regression._lp.certificate import Fit, Span, prove, span_of
 from randla.regression._lp.minimax import solve_minimax
-from randla.regression._lp.newton import norm, solve_power
 from randla.regression._panels.weighted_data import (
     Conditioned,
     WeightedData,
@@ -16,6 +15,7 @@ from randla.regression._panels.weighted_data import (
     shortest,
 )
 from randla.regression._quantile.weighted import FEASIBLE, SHARP
+from randla.regression._solvers.newton import norm, solve_power
 
 #: Largest residual of least squares, relative to b, for a start from least squares.
 _NEAR = 1e-2

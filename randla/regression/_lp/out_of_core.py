@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from randla._typing import Array
 from randla.regression._lp.certificate import Fit, prove
-from randla.regression._lp.newton import FLOOR, derivatives, norm
 from randla.regression._lp.norm import longest, norm_and_gap, norm_fit
 from randla.regression._lp.quantile import penalty_rows, proven, quantile_fits
 from randla.regression._lp.sampled import band, rows_near, smoothed_fraction
@@ -26,6 +25,7 @@ from randla.regression._panels.cholesky import Cholesky
 from randla.regression._panels.weighted_data import ROUNDING, WeightedData, condition, stacked
 from randla.regression._quantile.preprocessing import sample_size
 from randla.regression._quantile.screened import Screened, loss_and_gap
+from randla.regression._solvers.newton import FLOOR, derivatives, norm
 
 _MAX_REPAIRS = 12
 #: Rows near the fit that are kept separately, for each column, at least.
@@ -344,7 +344,7 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
 
     A step is two passes: the Gram matrix with the second derivatives; the norms for several lengths
     of the step, and that of the dual point z = psi(r) - psi'(r) A y. If A'z exceeds rounding
-    errors, a third pass removes it from z. See `randla.regression._lp.newton`.
+    errors, a third pass removes it from z. See `randla.regression._solvers.newton`.
     """
     start = norm_fit(sample, p, rtol)
     x, q, n_rows = start.x, p / (p - 1.0), data.n if exact else sample.n

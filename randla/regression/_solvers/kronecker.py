@@ -12,6 +12,7 @@ singular vectors of both factors diagonalize the problem,
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,34 @@ from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.rank import column_norms, numerical_rank
 from randla.regression._solvers.refinement import ENOUGH, Solution
+from randla.sketching._kronecker import KroneckerProduct
 
 #: Solves a problem with one factor of the product.
 SolvePart = Callable[[ScaledProblem, float | None], Solution]
 _MAX_REFINEMENTS = 4
+#: Ratio of the scales of two columns of a Kronecker factor up to which its SVD is used.
+_LARGEST_SPREAD = 1e9
+
+
+def is_structured(rows: ScaledProblem) -> bool:
+    """Whether the problem splits into one for each factor of a Kronecker product."""
+    is_dense = isinstance(rows.tall, DenseMatrix)
+    return not is_dense and splits(rows.A, rows.root_weights, rows.ridge)
+
+
+def splits(A: Any, root_weights: Array | None, ridge: float) -> bool:
+    """Whether A is a product whose factors can be solved one by one."""
+    if not isinstance(A, KroneckerProduct) or root_weights is not None:
+        return False
+    # A ridge needs the singular values of the factors, and small singular values of small columns
+    # lose all digits next to large ones.
+    return ridge == 0.0 or max(_spread(A.A1), _spread(A.A2)) < _LARGEST_SPREAD
+
+
+def _spread(A: Array) -> float:
+    """Ratio of the largest to the least maximum norm of a column; zero columns do not count."""
+    norms = np.abs(A).max(axis=0).astype(np.float64)
+    return float(norms.max() / norms.min(where=norms > 0.0, initial=np.inf))
 
 
 class _Spectra:

@@ -1,4 +1,4 @@
-"""Chains on parameters and path together: particle Gibbs, with moves that renew both at once.
+"""Chains on parameters and path: particle Gibbs with moves that renew both at once, and PMMH.
 
 Three moves, each of which leaves p(theta, x | y) invariant:
 

@@ -17,7 +17,7 @@ from randla._tall import dask_arrays
 from randla._tall.blocks import as_block
 from randla._typing import Array
 from randla.spectral._matrix.base import SpectralMatrix, is_safe, nearest_power_of_two
-from randla.spectral._matrix.memory import open_in_memory
+from randla.spectral._matrix.sparse import open_in_memory
 
 
 class DaskMatrix(SpectralMatrix):

@@ -7,8 +7,8 @@ from scipy.sparse.linalg import LinearOperator
 
 from randla._validation import are_in_memory, as_matrix, is_sparse
 from randla.spectral._matrix.base import SpectralMatrix
-from randla.spectral._matrix.memory import open_in_memory
 from randla.spectral._matrix.operator import OperatorMatrix
+from randla.spectral._matrix.sparse import open_in_memory
 
 
 def open_matrix(A: Any, *, center: bool = False, has_adjoint: bool = True) -> SpectralMatrix:

@@ -188,3 +188,9 @@ class SparseMatrix(SpectralMatrix):
 
 def _with_data(A: Any, data: Any) -> csr_array:
     return csr_array((data, A.indices, A.indptr), shape=A.shape)
+
+
+def open_in_memory(A: Any, center: bool, **known: Any) -> DenseMatrix | SparseMatrix:
+    """What `as_matrix` or `as_block` returned; of a block the scale and the mean may be known."""
+    kind = DenseMatrix if isinstance(A, np.ndarray) else SparseMatrix
+    return kind(A, center, **known)
