@@ -45,10 +45,15 @@ def ffbs(
 
     Parameters
     ----------
-    model, y : StateSpaceModel and (T,) or (T, k) array_like, or a list of arrays
-        As for `ppg`.
+    model : StateSpaceModel
+        The model; if it has a `proposal`, particles are drawn from it.
+    y : (T,) or (T, k) array_like, or a list of arrays
+        Observations. A row that is wholly NaN is missing. Arrays in a list or tuple are several
+        independent series; `series` of the result has each one.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"} or None
-        As for `ppg`; None draws paths only.
+        The sum: by name of :math:`x_t`, of :math:`x_t^2`, of :math:`x_t x_{t+1}` (component by
+        component), or the gradient of the log-likelihood in theta (Fisher's identity).
+        None draws paths only.
     n_particles : int
         Number N of particles, at least 2.
     n_paths : int, optional
@@ -58,8 +63,14 @@ def ffbs(
         one Metropolis-Hastings step from the ancestor [2]_.
     n_chains : int, optional
         Independent repetitions, for the standard error.
-    inputs, executor, progress, rng : optional
-        As for `ppg`.
+    inputs : (T,) or (T, m) array_like, or a list of arrays, optional
+        Row t is the argument `u` at time t of functions of the model or functional.
+    executor : concurrent.futures.Executor, optional
+        Runs the chains, one task each; the default is threads.
+    progress : bool, optional
+        Show a progress bar (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same result; chain c is a function of the seed and c only.
 
     Returns
     -------
@@ -70,14 +81,17 @@ def ffbs(
     Warns
     -----
     BiasWarning
-        As for `paris`, if the effective sample size falls below 5 at some time.
+        If the effective sample size falls below 5 at some time: the bias may then exceed the
+        standard error.
     DegenerateSmoothingWarning
         If "auto" has to fall back on the genealogy.
 
     Raises
     ------
     TypeError, ValueError
-        As for `ppg`.
+        If an argument is not as described, the model lacks a function that `backward` needs, one
+        of its functions gives NaN (the message names the time), or the history would need more
+        than 8 GiB.
 
     See Also
     --------

@@ -222,8 +222,11 @@ def particle_gibbs(
 
     Parameters
     ----------
-    model, y : StateSpaceModel and (T,) or (T, k) array_like, or a list of arrays
-        As for `ppg`.
+    model : StateSpaceModel
+        The model; if it has a `proposal`, particles are drawn from it.
+    y : (T,) or (T, k) array_like, or a list of arrays
+        Observations. A row that is wholly NaN is missing. Arrays in a list or tuple are several
+        independent series; `series` of the result has each one.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}, optional
         Averaged over the paths after the burn-in. `ppg` estimates it with less variance.
     n_particles : int
@@ -239,8 +242,14 @@ def particle_gibbs(
         early part of a long path.
     n_chains : int, optional
         Independent chains.
-    inputs, executor, progress, rng : optional
-        As for `ppg`.
+    inputs : (T,) or (T, m) array_like, or a list of arrays, optional
+        Row t is the argument `u` at time t of functions of the model or functional.
+    executor : concurrent.futures.Executor, optional
+        Runs the chains, one task each; the default is threads.
+    progress : bool, optional
+        Show a progress bar (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same result; chain c is a function of the seed and c only.
 
     Returns
     -------
@@ -250,13 +259,17 @@ def particle_gibbs(
 
     Warns
     -----
-    BurnInWarning, DegenerateSmoothingWarning
-        As for `ppg`.
+    BurnInWarning
+        If the burn-in is below the suggested one, or the chains still drift.
+    DegenerateSmoothingWarning
+        If "auto" has to fall back on the genealogy.
 
     Raises
     ------
     TypeError, ValueError
-        As for `ppg`.
+        If an argument is not as described, the model lacks a function that `backward` needs, one
+        of its functions gives NaN (the message names the time), or the history would need more
+        than 8 GiB.
 
     See Also
     --------
