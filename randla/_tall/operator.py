@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla._tall.passes import ProductPasses
 from randla._typing import Array
@@ -16,7 +16,18 @@ from randla._typing import Array
 BLOCK_COLUMNS = 64
 
 
-class RowsOnDemand(LinearOperator, ABC):
+class FrozenOperator(LinearOperator):
+    """A `LinearOperator` with frozen fields, whose attributes SciPy's constructor cannot set."""
+
+    ndim = 2
+    #: The array namespace of SciPy 1.18 and later.
+    _xp: ClassVar[Any] = getattr(aslinearoperator(np.empty((1, 1))), "_xp", None)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class RowsOnDemand(FrozenOperator, ABC):
     """An operand that is too large to be formed and generates blocks of its rows on demand."""
 
     @abstractmethod

@@ -18,7 +18,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from randla._results import html_table
 from randla._tall.open import sketch_lazily, transposed
-from randla._tall.operator import RowsOnDemand
+from randla._tall.operator import FrozenOperator, RowsOnDemand
 from randla._validation import as_array, as_count, as_matrix, is_sparse, read_only, require_finite
 
 AnyArray = NDArray[Any]
@@ -29,7 +29,7 @@ _ON_DEMAND_ENTRIES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
-class Sketch(LinearOperator, ABC):
+class Sketch(FrozenOperator, ABC):
     """Base of the sketching operators: S of shape (m, n) with E[S^T S] = I.
 
     ``S @ A`` is the sketch of a matrix or vector, ``S.T @ Y`` the exact adjoint. Operators are
@@ -320,10 +320,10 @@ class TransposedSketch(LinearOperator):
             return super().dot(x)
         return self._sketch._adjoint_product(x)
 
-    def _rdot(self, x: Any) -> Any:
+    def __rmul__(self, x: Any) -> Any:
         """``A.T @ S.T``, computed from the rows of A in place."""
         if isinstance(x, LinearOperator) or np.isscalar(x):
-            return super()._rdot(x)
+            return super().__rmul__(x)
         return self._sketch._product(transposed(x)).T
 
     def _matvec(self, x: Any) -> AnyArray:

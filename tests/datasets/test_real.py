@@ -40,7 +40,7 @@ def test_digits():
 def test_crude_oil():
     dates, prices = datasets.crude_oil()
     assert dates.shape == prices.shape == (8321,)
-    assert (np.diff(dates) > np.timedelta64(0)).all()
+    assert (np.diff(dates) > np.timedelta64(0, "D")).all()
     assert prices.max() == 145.31  # 3 July 2008, the record
     assert str(dates[prices.argmax()]) == "2008-07-03"
     assert (prices > 0).all()

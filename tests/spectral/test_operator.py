@@ -71,9 +71,7 @@ def test_products_are_checked():
     with pytest.raises(ValueError, match=r"arrays of shape \(3, 2\), got dtype complex128"):
         operator(lambda X: X * 1j).times(X)
     single = LinearOperator((3, 3), matvec=lambda x: x[:2], dtype=float)
-    with pytest.raises(
-        ValueError, match=r"A must map arrays to arrays of shape \(3, 2\), got: .*2"
-    ):
+    with pytest.raises(ValueError, match=r"A must map arrays to .*arrays of shape \(3, 2\), got"):
         SquareMatrix(single).times(X)
     with pytest.raises(TypeError, match="A must have a product with its transpose"):
         operator(lambda X: X).transposed_times(X)

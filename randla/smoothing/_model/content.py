@@ -9,6 +9,7 @@ may have been edited since the function was created.
 import dis
 import hashlib
 import inspect
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -50,6 +51,16 @@ class _Reads(NamedTuple):
     attributes: frozenset[str]  # of anything
 
 
+def _instructions(code: CodeType) -> Iterator[tuple[str, Any]]:
+    """Names and arguments, one after the other where Python 3.13 joins two of local variables."""
+    for instruction in dis.get_instructions(code):
+        joined = re.findall("(?:LOAD|STORE)_FAST", instruction.opname)
+        if len(joined) == 2:
+            yield from zip(joined, instruction.argval, strict=True)
+        else:
+            yield instruction.opname, instruction.argval
+
+
 @lru_cache(maxsize=4096)
 def reads_of(code: CodeType) -> _Reads:
     paths: list[tuple[str, ...]] = []
@@ -57,8 +68,7 @@ def reads_of(code: CodeType) -> _Reads:
     attributes: set[str] = set()
     other_names: dict[str, tuple[str, ...]] = {}  # q after ``q = np``
     follows = False  # whether the last path is what the instruction takes
-    for instruction in dis.get_instructions(code):
-        kind, name = instruction.opname, instruction.argval
+    for kind, name in _instructions(code):
         if kind in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"):
             names |= {name} if kind != "LOAD_DEREF" else set()
             paths.append((name,))
