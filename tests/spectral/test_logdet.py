@@ -210,6 +210,23 @@ def test_a_lower_that_is_an_eigenvalue():
     assert_holds(result, np.log(values).sum())
 
 
+@pytest.mark.parametrize("n", [3000, 5000, 20_000])
+def test_a_lower_that_most_eigenvalues_equal(n):
+    """Random intercepts: a running sum of equal entries, or an allowance that does not grow with n,
+    found an eigenvalue below, or a bracket of no use."""
+    Z = sparse.kron(sparse.eye_array(n // 10), np.ones((10, 1)))
+    result = logdet((sparse.eye_array(n) + 0.1 * Z @ Z.T).tocsr(), lower=1.0, rng=0)
+    assert result.n_products <= 64
+    assert_holds(result, n // 10 * math.log(2.0))
+
+
+def test_two_eigenvalues_leave_rounding_only():
+    values = np.where(np.arange(10_000) < 5000, 1.0, 1.5)
+    result = logdet(aslinearoperator(sparse.diags_array(values).tocsr()), lower=0.5, rng=0)
+    low, high = result.confidence_interval()
+    assert low <= 5000 * math.log(1.5) <= high < low + 1e-8
+
+
 def test_skewness():
     x = np.array([1.0, 2.0, 4.0, 9.0, 30.0])
     assert _skewness(x, 1e-12) == pytest.approx(stats.skew(x, bias=False), rel=1e-12)

@@ -131,7 +131,12 @@ def indefinite():
         (np.triu(np.ones((5, 5))), "X must be symmetric, got entries that differ by 1 from"),
         (np.ones((3, 4)), "X must be a square matrix"),
         (np.array([[0.0, 1.0], [1.0, 1.0]]), "X must be positive semidefinite"),
-        (1.0 - np.eye(3), "X must be positive .*, got a diagonal of zeros and entries of 1 beside"),
+        (1.0 - np.eye(3), "X must be positive .*, got an entry larger than its diagonal allows"),
+        (  # whose residual diagonal is zero after one pivot
+            np.array([[1.0, 1.0, -1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]]),
+            "X must be positive .*, got an entry larger .* in row .* after 1 pivots",
+        ),
+        (np.eye(20) - 0.1, "X must be positive .*, got an entry larger than its diagonal allows"),
     ],
 )
 def test_matrices_that_are_refused(K, message):

@@ -75,8 +75,6 @@ class _Factorization:
         self.exponent = int(np.frexp(matrix.diagonal.max())[1]) // 2
         self.diagonal = np.ldexp(matrix.diagonal, -2 * self.exponent)
         self.residual, self.trace = self.diagonal.copy(), float(self.diagonal.sum())
-        if self.trace == 0.0:
-            self._require_zeros()
         eps = float(np.finfo(matrix.dtype).eps)
         self.noise, self.tolerance = _NOISE * eps * self.diagonal, eps**0.5
         self.limit = self.n if k is None else k
@@ -85,21 +83,12 @@ class _Factorization:
         n_parts = -(-self.n // _TILE)
         self.bounds = part_bounds(self.n, n_parts, multiple=8)
 
-    def _require_zeros(self) -> None:
-        """Some entries beside a diagonal of zeros: distances, say, of which no column is read."""
-        some = np.arange(min(self.n, _LARGEST_BLOCK))
-        largest = float(np.abs(self.matrix.entries(some, some)).max())
-        if largest > 0.0:
-            raise ValueError(
-                f"{self.matrix.name} must be positive semidefinite, got a diagonal of zeros and "
-                f"entries of {largest:g} beside it"
-            )
-
     @property
     def count(self) -> int:
         return self.pivots.size
 
     def result(self) -> PivotedFactor:
+        self._require_psd_beside()
         rows, residual = self.rows[: self.count], self.residual
         if self.exponent:
             np.ldexp(rows, self.exponent, out=rows)
@@ -196,6 +185,27 @@ class _Factorization:
             raise ValueError(
                 f"{self.matrix.name} must be positive semidefinite, got {left[i] / self.trace:.1g} "
                 f"of the trace in row {i} of the residual after {self.count} pivots"
+            )
+
+    def _require_psd_beside(self) -> None:
+        """Some entries of the residual E beside its diagonal: |E_ij|^2 <= E_ii E_jj.
+
+        The diagonal alone does not show that ``[[1, 1, -1], [1, 1, 1], [-1, 1, 1]]``, or a matrix
+        of distances, is indefinite.
+        """
+        others = np.setdiff1d(np.arange(self.n), self.pivots)
+        some = others[:: -(-others.size // _LARGEST_BLOCK) or 1]
+        rows = self.rows[: self.count, some].astype(np.float64)
+        beside = np.abs(self._entries(some, some) - rows.T @ rows)
+        np.fill_diagonal(beside, 0.0)
+        allowed = np.sqrt(self.residual[some]) + np.sqrt(self.tolerance * self.diagonal[some])
+        excess = beside > np.outer(allowed, allowed)
+        if excess.any():
+            i, j = np.unravel_index(np.argmax(np.where(excess, beside, 0.0)), beside.shape)
+            raise ValueError(
+                f"{self.matrix.name} must be positive semidefinite, got an entry larger than its "
+                f"diagonal allows in row {some[i]} and column {some[j]} of the residual after "
+                f"{self.count} pivots"
             )
 
 

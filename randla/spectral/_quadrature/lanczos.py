@@ -64,7 +64,7 @@ class Lanczos:
         self._basis[:, step] = self._next
         rest = self._M.times(self._next)
         basis = self._basis[:, : step + 1]
-        alpha = np.einsum("bn,bn->b", self._next, rest)
+        alpha = _dots(self._next, rest)
         rest -= alpha[:, None] * self._next
         if step:
             rest -= self.off_diagonal[-1][:, None] * basis[:, -2]
@@ -99,8 +99,16 @@ class Lanczos:
         return np.maximum(nodes, node), weights, accurate, is_above
 
 
+def _dots(X: Array, Y: Array) -> Array:
+    """Inner products of rows, summed by halves: entries of signs are equal, and so would be the
+    rounding errors of a running sum.
+    """
+    products: Array = (X * Y).sum(axis=1)
+    return products
+
+
 def _norms(X: Array) -> Array:
-    return np.sqrt(np.einsum("bn,bn->b", X, X))
+    return np.sqrt(_dots(X, X))
 
 
 def _rule(diagonal: Array, off_diagonal: Array) -> tuple[Array, Array]:

@@ -34,9 +34,10 @@ _CLOSE = 0.1
 _RIDGE = 0.3
 #: Entries of products over `lower`; squares beyond would overflow.
 _LARGEST_RATIO = 1e100
-# In units of eps times the norm of P / ridge or of M: rounding of an eigenvalue of M; and how far
-# below its bound it contradicts `lower`.
-_ROUNDING, _REFUSED = 10.0, 100.0
+# In units of sqrt(n) eps times the norm of P / ridge or of M: rounding of an eigenvalue of M; and
+# how far below its bound it contradicts `lower`. (Where `lower` is the least eigenvalue itself, and
+# few eigenvalues are different, 0.1 and 1 found contradictions and wide brackets.)
+_ROUNDING, _REFUSED = 4.0, 32.0
 
 
 class Preconditioner:
@@ -167,7 +168,12 @@ class BoundedMatrix:
     @property
     def rounding(self) -> float:
         """What rounding may add to an eigenvalue."""
-        return _ROUNDING * self._eps * self.norm
+        return _ROUNDING * math.sqrt(self.n) * self._eps * self.norm
+
+    @property
+    def _refused(self) -> float:
+        """How far below its bound an eigenvalue contradicts it."""
+        return _REFUSED / _ROUNDING * self.rounding
 
     def times(self, X: Array) -> Array:
         """``X M`` for unit vectors (or zeros) as the rows of X (b, n)."""
@@ -180,7 +186,7 @@ class BoundedMatrix:
             )
         Y = self.P.inverse_root_times(ratio * Y)
         if self._asymmetry is not None:  # the first time
-            allowed = min(max(self._asymmetry, _REFUSED * self._eps * self.norm), 1.0)
+            allowed = min(max(self._asymmetry, self._refused), 1.0)
             require_symmetric(X @ Y.T, "A must be symmetric", allowed)
             self._asymmetry = None
         self.norm = max(self.norm, math.sqrt(np.einsum("bn,bn->b", Y, Y).max()))
@@ -189,7 +195,7 @@ class BoundedMatrix:
     def require_above_least(self, eigenvalue: float) -> None:
         """Raise ValueError if that is too small for an upper bound of the least eigenvalue."""
         self.smallest = min(self.smallest, eigenvalue)
-        if eigenvalue >= self.least - _REFUSED * self._eps * self.norm:
+        if eigenvalue >= self.least - self._refused:
             return
         if self.P.rank:
             got = f"an eigenvalue of {eigenvalue / self.least:.6g} times what that allows"
