@@ -369,3 +369,27 @@ def test_weights_in_another_unit_than_in_the_fit(data, kind, size):
     fit = lstsq(A, b, weights=whole)
     with pytest.raises(ValueError, match="not those of the fit"):  # which count rows
         fit.inference(A, b, kind=kind, weights=2.0 * whole, weights_are="frequency", **options)
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e6, 1e7, 1e9])
+@pytest.mark.parametrize(("options", "grouped"), [({}, False), ({}, True), ({"tau": 0.5}, False)])
+def test_the_error_of_a_fitted_value_is_right_or_said_to_be_lost(data, offset, options, grouped):
+    """x'Vx cancels next to a column with a large mean: then rounding errors are left of it."""
+    A, b = data
+    groups = {"groups": np.arange(200) // 10} if grouped else {}
+    fit = lp_regression if options else lstsq
+    centered = fit(A, b, **options).inference(A, b, **groups)
+    far = A.copy()
+    far[:, 1] += offset
+    table = fit(far, b, **options).inference(far, b, **groups)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        errors, test = table.predict(far).standard_error, table.wald(far[0])
+    known = ~np.isnan(errors)
+    assert known.all() if offset <= 1e6 else not known.all() if offset < 1e9 else not known.any()
+    np.testing.assert_allclose(errors[known], centered.predict(A).standard_error[known], rtol=0.05)
+    if not np.isnan(test.statistic):
+        np.testing.assert_allclose(test.statistic, centered.wald(A[0]).statistic, rtol=0.1)
+    is_lost = [not known.all(), bool(np.isnan(test.statistic))]
+    messages = "of the fitted values is lost in rounding", "of a restriction is lost in rounding"
+    assert is_lost == [any(m in str(w.message) for w in found) for m in messages]

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from randla._scaling import EPS
 from randla._tall.memory import MemoryMatrix
 from randla._tall.open import open_tall
 from randla._typing import Array
 
 #: Part of a row outside the row space of A, relative to its norm, that is not rounding.
 _PART = 1e-8
+#: Part of the terms of a variance x'Vx below which rounding errors are left of it.
+LOST = 100.0 * EPS
 #: Rows that show for most columns that they are not constant.
 _A_LOOK = 64
 
@@ -45,7 +48,8 @@ def residuals(A: Any, b: Any, X: Array) -> Any:
 def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, name: str) -> Any:
     """Errors (m, k) of A x, from the covariance (k d, k d) of x over its units (d, k).
 
-    Rows of A must be orthogonal to the span of `null` (d, d - rank).
+    Rows of A must be orthogonal to the span of `null` (d, d - rank). -1 where the terms of the
+    variance cancel so far that rounding errors are left.
     """
     d, k = unit.shape
     blocks = np.stack([covariance[j * d : (j + 1) * d, j * d : (j + 1) * d] for j in range(k)])
@@ -121,7 +125,10 @@ def _errors(
             top = np.abs(Z).max(axis=1)  # whose squares may overflow
             Z /= np.where(top > 0.0, top, 1.0)[:, None]
             squares = np.einsum("ij,ij->i", Z @ correlation[column], Z)
-            error = top * np.sqrt(np.maximum(squares, 0.0))
+            np.abs(Z, out=Z)
+            terms = np.einsum("ij,ij->i", Z @ np.abs(correlation[column]), Z)
+            is_lost = (squares <= LOST * terms) & (terms > 0.0)
+            error = np.where(is_lost, -1.0, top * np.sqrt(np.maximum(squares, 0.0)))
             known = inside & ~X[:, unknown[column]].any(axis=1)
             out[i:j, column] = np.where(known, error, np.nan)
 

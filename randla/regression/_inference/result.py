@@ -9,14 +9,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._results import Result, t_interval, t_of_tail
+from randla._results import Result, t_interval, t_of_tail, warn_caller
 from randla._typing import Array
 from randla._validation import as_flag, as_level
 from randla.regression._errors.errors import Errors, diagonal
+from randla.regression._errors.options import InferenceWarning
 from randla.regression._fitted.labels import PLAIN, Labels
 from randla.regression._fitted.products import are_determined, product, standard_errors
 from randla.regression._inference import plot, table
-from randla.regression._inference.wald import WaldTest, as_restrictions, in_units, wald_test
+from randla.regression._inference.wald import (
+    LOST_TO_ROUNDING,
+    WaldTest,
+    as_restrictions,
+    in_units,
+    wald_test,
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -198,7 +205,9 @@ class Inference(Result):
         -----
         InferenceWarning
             If R involves a coefficient that has no error, or has more restrictions than the rank of
-            the covariance (for example, fewer groups than restrictions); the test is then NaN.
+            the covariance (for example, fewer groups than restrictions), or a variance is lost in
+            rounding errors (as that of a fitted value next to columns whose mean is 1e7 times their
+            spread); the test is then NaN.
 
         Examples
         --------
@@ -268,7 +277,14 @@ class Inference(Result):
             ``value``, ``standard_error``, ``lower`` and ``upper``, (m,) or (m, k), lazy for a Dask
             array. The error is NaN for a row whose value the data do not determine: its entry for a
             coefficient without an error is not zero (or, if columns depend, the row violates the
-            dependence). Student's t has the least degrees of freedom of the coefficients.
+            dependence), or where it is lost in rounding errors, as next to columns whose mean is
+            1e7 times their spread. Student's t has the least degrees of freedom of the
+            coefficients.
+
+        Warns
+        -----
+        InferenceWarning
+            If an error is lost in rounding errors (not for a Dask array, which is read later).
         """
         quantile = t_of_tail(0.5 * (1.0 - as_level(level)), self._least_df())
         A_new = self._labels.design(A_new, len(self.estimate))
@@ -276,6 +292,12 @@ class Inference(Result):
         unit = self._unit.reshape(len(self.estimate), -1)
         covariance = self._covariance if self._complete is None else self._complete
         error = standard_errors(A_new, covariance, unit, self._null, "A_new")
+        if isinstance(error, np.ndarray) and (error < 0.0).any():
+            warn_caller(
+                f"the variance of {(error < 0.0).sum()} of the fitted values {LOST_TO_ROUNDING}",
+                InferenceWarning,
+            )
+        error = np.where(error < 0.0, np.nan, error)
         if self.estimate.ndim == 1:
             error, quantile = error[:, 0], quantile[0]
         return Prediction(value, error, value - quantile * error, value + quantile * error)

@@ -11,10 +11,12 @@ from randla._results import Result, warn_caller
 from randla._typing import Array
 from randla._validation import as_array
 from randla.regression._errors.options import InferenceWarning
+from randla.regression._fitted.products import LOST
 
 #: Relative size, in units of rounding errors, below which a direction counts as zero.
 _ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
 _HUGE = 1e150
+LOST_TO_ROUNDING = "is lost in rounding errors: subtract their means from columns of A"
 #: By how much a redundant restriction may contradict the others.
 _CONTRADICTION = 1e-8
 
@@ -83,6 +85,10 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     R, excess, q = R[~exact], excess[~exact], int((~exact).sum())
     if q == 0:
         return WaldTest(0.0, 1.0, (len(exact), nu))
+    terms = (np.abs(R) @ np.abs(C) * np.abs(R)).sum(axis=1)
+    if ((R @ C * R).sum(axis=1) <= LOST * terms).any():
+        warn_caller(f"the variance of a restriction {LOST_TO_ROUNDING}", InferenceWarning)
+        return WaldTest(np.nan, np.nan, (q, nu))
     variances, V = np.linalg.eigh(R @ C @ R.T)
     if not variances[0] > _ROUNDING * q * variances[-1]:
         warn_caller(
