@@ -89,7 +89,8 @@ def svd(
         its spectral norm, for one or two dozen passes, which fails with probability 1e-6. "auto" is
         "frobenius" for Dask arrays and if this is within `tol`, otherwise "quadratic".
     max_passes : int, optional
-        Maximum number of passes over A in the iteration (12 for Dask arrays, else 400).
+        Maximum number of passes over A in the iteration (12 for Dask arrays, else 400). Those that
+        certify the result are not counted.
     rng : {None, int, SeedSequence, Generator}, optional
         For the start of the iteration. The same seed gives the same numbers for any number of
         threads, and up to rounding for any chunks of a Dask array.
