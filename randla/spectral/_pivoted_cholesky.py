@@ -32,6 +32,8 @@ from randla.spectral._kernel_matrix.pivoted_factor import pivoted_factor
 
 _N_PARTS = 8  # of the rows, for sums over them: each holds a matrix (k, k)
 _FLOPS = 1e10  # a second, roughly
+#: Ridges below this part of the trace lose digits that one step of refinement does not restore.
+_LOST = 1e6 * EPS
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,7 +72,8 @@ class PivotedCholeskyResult(Result):
         r"""Solve a system with the approximation: :math:`x = (FF^T + \mathtt{ridge}\, I)^{-1} b`.
 
         By the Woodbury identity, with a step of refinement; :math:`O(nk)` a column of `b`, after
-        :math:`O(nk^2)` once.
+        :math:`O(nk^2)` once. For a `ridge` below 2e-10 times the trace of :math:`FF^T` by
+        an SVD of the factor, :math:`O(nk^2)` in each call.
 
         Parameters
         ----------
@@ -87,6 +90,8 @@ class PivotedCholeskyResult(Result):
         b = as_array(b, "b").astype(np.float64)
         require_rhs_shape(b.shape, len(self.factor), "b", of="the factor")
         values, vectors = self._gram_eigen
+        if ridge <= _LOST * values.sum():  # a step would not restore all digits
+            return self._solve_by_svd(b, ridge)
 
         def solve_once(b: Array) -> Array:
             weights = (values + ridge)[(...,) + (None,) * (b.ndim - 1)]
@@ -94,10 +99,17 @@ class PivotedCholeskyResult(Result):
             return (b - self._times(coefficients)) / ridge
 
         x = solve_once(b)
-        if ridge <= EPS * values.sum():  # a step would add rounding errors over the ridge
-            return x
         residual = b - self._times(self._transposed_times(x)) - ridge * x
         return x + solve_once(residual)  # digits that the Gram matrix has lost
+
+    def _solve_by_svd(self, b: Array, ridge: float) -> Array:
+        """Part by part: errors of the part in the range of F are not divided by the ridge."""
+        U, s, _ = np.linalg.svd(self.factor.astype(np.float64), full_matrices=False)
+        inside = U.T @ b
+        outside = b - U @ inside if len(U) > len(s) else np.zeros_like(b)
+        outside -= U @ (U.T @ outside)  # what rounding left of the range
+        weights = (s * s + ridge)[(...,) + (None,) * (b.ndim - 1)]
+        return U @ (inside / weights) + outside / ridge
 
     def logdet(self, ridge: float) -> tuple[float, float]:
         r"""Return bounds for :math:`\log\det(K + \mathtt{ridge}\, I)`, with K itself.

@@ -250,6 +250,25 @@ def test_solve_has_more_digits_than_a_dense_solver():
     assert error < 7e-11
 
 
+@pytest.mark.parametrize("ridge", [1e-6, 1e-10, 1e-13])
+def test_solve_with_a_small_ridge_in_the_range(ridge):
+    X = np.random.default_rng(0).standard_normal((400, 3))
+    fit = pivoted_cholesky(X, 30, rng=0, kernel="gaussian")
+    F = fit.factor
+    b = F @ np.ones(30)  # x does not grow with 1 / ridge
+    x = fit.solve(b, ridge)
+    assert np.linalg.norm(F @ (F.T @ x) + ridge * x - b) <= 1e-9 * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("ridge", [1e-6, 1e-10, 1e-13, 1e-16, 1e-100])
+def test_solve_with_a_small_ridge_and_all_columns(ridge):
+    X = np.random.default_rng(0).standard_normal((400, 3))
+    whole = pivoted_cholesky(X, 400, rng=0, kernel="laplace", length_scale=0.2)
+    K = whole.factor @ whole.factor.T + ridge * np.eye(400)  # well conditioned for any ridge
+    expected = np.linalg.solve(K, np.ones((400, 2)))
+    np.testing.assert_allclose(whole.solve(np.ones((400, 2)), ridge), expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("exponent", range(-9, 10, 3))
 @pytest.mark.parametrize("k", [5, 150])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
