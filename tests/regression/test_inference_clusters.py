@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from randla import lstsq
+from randla import lp_regression, lstsq
 from randla.regression._errors import clusters
 from randla.regression._errors.clusters import covariance_of_groups, group_sums
 from randla.regression._errors.data import FittedData
@@ -489,3 +489,27 @@ def test_no_warnings_of_numpy():
         warnings.simplefilter("error")
         for kind in KINDS:
             inference(A, np.column_stack([b, np.ones(300)]), groups, kind)
+
+
+@pytest.mark.filterwarnings("ignore:no standard error for 'x0'")
+@pytest.mark.parametrize("kind", ["robust", "cluster", "CR1", "bootstrap"])
+@pytest.mark.parametrize(("fit", "options"), [(lstsq, {}), (lp_regression, {"tau": [0.5, 0.25]})])
+def test_fitted_values_of_dependent_columns_have_errors(fit, options, kind):
+    """The dummy trap: a column that others replace moves in no resample and in no group."""
+    rng = np.random.default_rng(4)
+    x, groups = rng.standard_normal(200), np.arange(200) // 10
+    A = np.column_stack([np.ones(200), np.eye(4)[np.arange(200) % 4], x])
+    few, b = np.delete(A, 4, axis=1), x + rng.standard_normal(200)
+    rest = {"kind": kind, "groups": None if kind == "robust" else groups}
+    rest |= {"rng": 0} if kind == "bootstrap" else {}
+    all_columns, independent = (fit(M, b, **options).inference(M, b, **rest) for M in (A, few))
+    expected = independent.predict(few).standard_error
+    np.testing.assert_allclose(all_columns.predict(A).standard_error, expected, rtol=1e-6)
+    first = np.zeros((6, np.size(options.get("tau", 0))))
+    first[1, 0], first[2, 0] = 1.0, -1.0
+    test, same = (
+        t.wald(f.reshape(t.estimate.shape))
+        for t, f in ((all_columns, first), (independent, np.delete(first, 4, axis=0)))
+    )
+    np.testing.assert_allclose(test.statistic, same.statistic, rtol=1e-6)
+    assert np.isnan(all_columns.standard_error[:5]).all()

@@ -41,7 +41,7 @@ from randla._typing import Array
 from randla._validation import read_only
 from randla.regression._errors.basis import Bread
 from randla.regression._errors.data import FittedData
-from randla.regression._errors.errors import Errors, determined
+from randla.regression._errors.errors import Errors
 from randla.regression._errors.fit import LeastSquaresFit
 from randla.regression._errors.whitened_rows import basis
 from randla.regression._kernels import groups as kernels
@@ -135,18 +135,18 @@ def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
 
 def cluster_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: GroupSums) -> Errors:
     """Errors of a least-squares fit whose rows are independent only if in different groups."""
-    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows, outside=False)
+    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
     return Errors(covariance, df, ASSUMED[kind], reasons=reasons, unit=fit.units)
 
 
 def covariance_of_groups(
-    sums: GroupSums, kind: str, *, n_rows: int, outside: bool = True
+    sums: GroupSums, kind: str, *, n_rows: int
 ) -> tuple[Array, Array, dict[int, str]]:
     """Covariance (k d, k d) and degrees of freedom (d, k) of coefficients of the scaled columns.
 
     `kind` is "cluster", "CR1", "CR2" or "CR3". Coefficients that one of the groups alone determines
-    are NaN in both; the third value gives the reason. Coefficients outside the row space of A are
-    NaN, too, unless the calling function handles them (not `outside`).
+    are NaN in both; the third value gives the reason. The calling function handles coefficients
+    outside the row space of A.
     """
     q, n_groups = sums.grams.shape[:2]
     d, k = len(sums.T), sums.scores.shape[1]
@@ -155,8 +155,8 @@ def covariance_of_groups(
         columns = slice(None) if q == 1 else slice(i, i + 1)
         change, freedom = _changes(sums.T, sums.grams[i], sums.scores[:, columns], kind, n_rows)
         changes[:, columns], df[:, columns] = change, freedom[:, None]
-    if outside:
-        df[~determined(sums.T)] = np.nan
+    absent = ~sums.T.any(axis=1)  # columns that others replace
+    changes[:, :, absent], df[absent] = 0.0, n_groups - 1.0
     lost = np.isnan(df)
     if kind == "CR1":
         factor = n_groups / (n_groups - 1) * ((n_rows - 1) / (n_rows - sums.T.shape[1]))

@@ -86,11 +86,6 @@ def null_space(K: Array) -> Array:
     return np.linalg.qr(K, mode="complete")[0][:, rank:] if rank < d else np.empty((d, 0))
 
 
-def determined(K: Array) -> NDArray[np.bool_]:
-    """Which coefficients are in the row space of A, the span of the columns of K (d, rank)."""
-    return _inside(null_space(K))
-
-
 def _inside(null: Array) -> NDArray[np.bool_]:
     return np.asarray(np.square(null).sum(axis=1) <= _OUTSIDE)
 

@@ -77,7 +77,7 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
     V = f + empty
     V = V if data.w is None else V * data.w[:, None]
     sums = group_sums(data, basis.T, V, rows.dual if rows.has_dual else _signs(residuals))
-    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows, outside=False)
+    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
     perfect = residuals.is_perfect
     for t in np.flatnonzero(empty | perfect):
         numbers = range(t * d, (t + 1) * d)
@@ -92,7 +92,7 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
         half = basis.T @ Bread.of(sums.grams[t].sum(axis=0), data.n_rows).inverse
         usual = ((half @ basis.meat) * half).sum(axis=1)  # of independent rows
         here = covariance.diagonal()[t * d : (t + 1) * d]
-        balanced = t * d + np.flatnonzero(here <= _BALANCED * usual)
+        balanced = t * d + np.flatnonzero((here <= _BALANCED * usual) & (usual > 0.0))
         covariance[balanced] = covariance[:, balanced] = np.nan
         reasons |= dict.fromkeys(balanced.tolist(), _ALL_ZERO)
     unit = np.broadcast_to(data.coefficient_units, df.shape)

@@ -91,6 +91,8 @@ def bootstrap_quantiles(
     moves = np.array(replicates) / data.scale[:, None]
     stuck = _all_equal(moves, x / data.coefficient_units) & ~np.array([b.perfect for b in bands])
     errors = spread(data, x, moves, null)
+    known = null.determined  # of dependent columns some are replaced by others, and never move
+    stuck[~known] &= stuck[~known].all(axis=0)
     lost = np.flatnonzero(stuck.T)  # coefficients fastest
     for covariance in (errors.covariance, errors.complete):
         if covariance is not None:

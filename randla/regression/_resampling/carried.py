@@ -25,4 +25,4 @@ def without_carried(errors: Errors, data: FittedData) -> Errors:
     sums = group_sums(data, T, data.w, data.B[:, :1])
     reasons = covariance_of_groups(sums, "CR1", n_rows=data.n_rows)[2]
     found = {j + d * t: reason for j, reason in reasons.items() for t in range(k)}
-    return errors.without({**found, **errors.reasons})
+    return errors.without({j: found[j] for j in found.keys() - errors.reasons.keys()})
