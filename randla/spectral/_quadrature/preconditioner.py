@@ -35,8 +35,8 @@ _RIDGE = 0.3
 #: Entries of products over `lower`; squares beyond would overflow.
 _LARGEST_RATIO = 1e100
 # In units of sqrt(n) eps times the norm of P / ridge or of M: rounding of an eigenvalue of M; and
-# how far below its bound it contradicts `lower`. (Where `lower` is the least eigenvalue itself, and
-# few eigenvalues are different, 0.1 and 1 found contradictions and wide brackets.)
+# how far below its bound it contradicts `lower`. (Where `lower` is the least eigenvalue of most of
+# the matrix, allowances that do not grow with n found contradictions, and brackets of no use.)
 _ROUNDING, _REFUSED = 4.0, 32.0
 
 
