@@ -25,7 +25,7 @@ import numpy as np
 FAMILIES = ("sketching", "sampling", "regression", "spectral", "transport", "smoothing")
 LEVELS = (0.90, 0.95, 0.99)
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "calibration"
-HEADER = ["interval", "data", "draws", "90 %", "95 %", "99 %", "error at 95", "error at 99"]
+HEADER = ["interval", "data", "draws", "90%", "95%", "99%", "error at 95", "error at 99"]
 
 
 class Study(NamedTuple):

@@ -176,7 +176,7 @@ def draw(regression, sensitivity, distance, nile):
     low, high = result.confidence_interval(0.95)
     names = ["intercept", "day", "week", "month"]
     ax.errorbar(
-        range(4), result.x, [result.x - low, high - result.x], fmt="o", label="sketch, 95 %"
+        range(4), result.x, [result.x - low, high - result.x], fmt="o", label="sketch, 95%"
     )
     ax.plot(range(4), exact, "kx", label="LAPACK", zorder=3)
     ax.set_xticks(range(4), names)
@@ -203,7 +203,7 @@ def draw(regression, sensitivity, distance, nile):
     years = 1871 + np.arange(len(flow))
     mean, sd = smoothed.mean[:, 0], np.sqrt(smoothed.covariance[:, 0, 0])
     ax.plot(years, flow, ".", color="0.6", label="flow")
-    ax.fill_between(years, mean - 1.96 * sd, mean + 1.96 * sd, alpha=0.2, label="Kalman, 95 %")
+    ax.fill_between(years, mean - 1.96 * sd, mean + 1.96 * sd, alpha=0.2, label="Kalman, 95%")
     ax.plot(years, mean, label="Kalman")
     ax.plot(years, particles.mean[:, 0], "k--", lw=1, label="particle Gibbs")
     ax.set(title="Level of the Nile", xlabel="year", ylabel="$10^8$ m$^3$ a year")

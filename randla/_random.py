@@ -208,7 +208,7 @@ _EXP_WIDTH, _EXP_EDGE, _EXP_DENSITY = _ziggurat_tables(
 
 @kernel
 def normal(state):
-    """Standard normal, by the ziggurat (one word of the stream in 98.8 % of the draws)."""
+    """Standard normal, by the ziggurat (one word of the stream in 98.8% of the draws)."""
     while True:
         bits = next_bits(state)
         layer = np.int64(bits & _LOW8)
@@ -303,7 +303,7 @@ def poisson(state, mean):
         v = 1.0 - uniform(state)
         us = 0.5 - abs(u)
         k = math.floor((2.0 * a / us + b) * u + mean + 0.43) if us > 0.0 else -1.0
-        if us >= 0.07 and v <= v_r:  # the squeeze: up to 80 % of the draws end here
+        if us >= 0.07 and v <= v_r:  # the squeeze: up to 80% of the draws end here
             return np.int64(k)
         if k < 0.0 or (us < 0.013 and v > us):
             continue

@@ -1,6 +1,6 @@
 """Coverage of the intervals of least-squares coefficients, for `python -m benchmarks.calibration`.
 
-A row of ``lstsq.inference`` is that of the slope which is covered least at 95 %. The designs are
+A row of ``lstsq.inference`` is that of the slope which is covered least at 95%. The designs are
 those on which the degrees of freedom of "robust" were chosen, at 20, 50 and 200 rows; a kind per
 design takes some seconds.
 """

@@ -1,7 +1,7 @@
 """Coverage of the intervals of fits in a p-norm, for `python -m benchmarks.calibration`.
 
 Errors are symmetric, so that every p has the same coefficients. A row is that of the coefficient
-that is covered least at 95 %.
+that is covered least at 95%.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Coverage of the intervals of quantile coefficients, for `python -m benchmarks.calibration`.
 
 The rows of ``lp_regression(tau=...).inference`` are the lowest of the coefficients: the share of
-the one that is covered least at 95 %. The designs are those on which the shrunk density was chosen,
+the one that is covered least at 95%. The designs are those on which the shrunk density was chosen,
 then two on which it was not. An interval that is not given (NaN) counts as one that misses. All of
 them take some two hours on one core.
 """

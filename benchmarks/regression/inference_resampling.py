@@ -1,7 +1,7 @@
 """Coverage of rank intervals and of the bootstrap, for `python -m benchmarks.calibration`.
 
 Quantiles: the lowest of the coefficients, that is the share of the one that is covered least at
-95 %, on designs of `inference_quantiles`. Least squares and l_p: all coefficients. Some two hours
+95%, on designs of `inference_quantiles`. Least squares and l_p: all coefficients. Some two hours
 on one core.
 """
 

@@ -3,8 +3,8 @@
     python benchmarks/regression/intervals.py [--draws 500] [--n 4096] [--d 16] [--sketch srht ...]
     python benchmarks/regression/intervals.py --small [--draws 500]
 
-For each kind of data, sketch and share m/n: how often the nominal 90 and 95 % intervals of single
-coefficients, and the simultaneous 95 % intervals of all of them, hold the exact solution; how often
+For each kind of data, sketch and share m/n: how often the nominal 90 and 95% intervals of single
+coefficients, and the simultaneous 95% intervals of all of them, hold the exact solution; how often
 some coefficient is off by more than `linf_bound` (which must be at most delta, 0.05); and the mean
 square of error over standard error for each coefficient, averaged (t laws: a little above 1).
 Standard errors of the shares: about 0.5 points for single coefficients (they are correlated within
@@ -39,7 +39,7 @@ def instances(n, d, rng):
 
 
 def coverage(A, b, sketch, m, draws):
-    """Shares of the 90 %, 95 % and simultaneous intervals that cover, of failures, and z^2."""
+    """Shares of the 90%, 95% and simultaneous intervals that cover, of failures, and z^2."""
     exact = lstsq(A, b).x
     hits = np.zeros((draws, 5))
     for seed in range(draws):
@@ -56,7 +56,7 @@ def coverage(A, b, sketch, m, draws):
 
 
 def print_small_sketches(draws):
-    """Coverage of single and of simultaneous 95 % intervals, a line for each number of columns."""
+    """Coverage of single and of simultaneous 95% intervals, a line for each number of columns."""
     print("m - d = ".rjust(8) + "".join(f"{extra:14}" for extra in EXTRA_ROWS))
     for d in FEW_COLUMNS:
         A, b = datasets.collision_attack(1000, d, n_heavy=1)
@@ -77,7 +77,7 @@ def main():
         return
     n, d = options.n, options.d
     print(f"n = {n}, d = {d}, {options.draws} draws")
-    print(f"{'data':17} {'sketch':12} {'m/n':>5} {'90 %':>6} {'95 %':>6} {'all':>6} {'off':>6} z^2")
+    print(f"{'data':17} {'sketch':12} {'m/n':>5} {'90%':>6} {'95%':>6} {'all':>6} {'off':>6} z^2")
     for name, A, b in instances(n, d, np.random.default_rng(0)):
         for sketch in options.sketch:
             for share in SHARES:

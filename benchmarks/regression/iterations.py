@@ -63,7 +63,7 @@ def main():
     arguments = parser.parse_args()
     n_problems = len(NOISES) * len(SEEDS) * len(TAUS)
     print(f"{n_problems} regressions a design, {arguments.rows} x {arguments.columns}")
-    print("design      a solve: median, 95 %, max, above 25   a regression: median, 95 %, max")
+    print("design      a solve: median, 95%, max, above 25   a regression: median, 95%, max")
     for design in DESIGNS:
         found = iterations(design, arguments.rows, arguments.columns, arguments.method)
         cells = []

@@ -67,7 +67,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="ten samples, p = 1 and 3")
     arguments = parser.parse_args()
     n_samples = 10 if arguments.quick else arguments.samples
-    print(f"90 % of {n_samples} samples, eps = {arguments.eps}, {arguments.columns} columns")
+    print(f"90% of {n_samples} samples, eps = {arguments.eps}, {arguments.columns} columns")
     for p in (1.0, 3.0) if arguments.quick else POWERS:
         found = quantiles(arguments.eps, p, arguments.rows, arguments.columns, n_samples)
         for kind in KINDS:

@@ -72,7 +72,7 @@ def coverage(model, n_times, functional, n_particles, exact, replicates):
 
 
 def main(replicates=400):
-    print("model                             N  burn-in   90 %   95 %")
+    print("model                             N  burn-in    90%    95%")
     for name, (model, n_times, functional, n, exact) in models().items():
         burn_in, covered = coverage(model, n_times, functional, n, exact, replicates)
         print(f"{name:31s} {n:3d} {burn_in:6d}  ", "  ".join(f"{100 * c:5.1f}" for c in covered))

@@ -52,7 +52,7 @@ def main(n_matrices=10_000, largest=80):
     print(n_faults, "faults in", n_matrices)
     for name, values in widths.items():
         median, most = np.quantile(values, (0.5, 0.95))
-        print(f"{name}: {len(values)} matrices, width {median:.1e} (median), {most:.1e} (95 %)")
+        print(f"{name}: {len(values)} matrices, width {median:.1e} (median), {most:.1e} (95%)")
 
 
 if __name__ == "__main__":

@@ -295,7 +295,7 @@ def read_coverage(family):
     with (DOCS / "calibration" / f"{family}.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if "refused" not in row["interval"]]
     names = [(row["interval"], row["data"]) for row in rows]
-    shares = np.array([[float(row[f"{100 * level:.0f} %"]) for level in LEVELS] for row in rows])
+    shares = np.array([[float(row[f"{100 * level:.0f}%"]) for level in LEVELS] for row in rows])
     at_95, at_99 = column(rows, "error at 95"), column(rows, "error at 99")
     errors = np.column_stack([at_95 * np.sqrt(0.09 / 0.0475), at_95, at_99])
     return names, column(rows, "draws"), shares / 100, errors / 100
@@ -362,7 +362,7 @@ def draw_coverage():
         ax.text(ends[0], top - 1, family.capitalize(), weight="bold", va="center")
         for j, level in enumerate(LEVELS):
             draw_level(ax, top + _LEVEL * j, level, shares[:, j], errors[:, j], compared)
-            ax.text(ends[1] + 0.25, top + _LEVEL * j, f"{100 * level:.0f} %", va="center",
+            ax.text(ends[1] + 0.25, top + _LEVEL * j, f"{100 * level:.0f}%", va="center",
                     fontsize="small")  # fmt: skip
         for x, letters in joined(marks[short], logit(np.maximum(shares[short, 1], _ENDS[0]))):
             ax.text(x, top + _LEVEL - 0.75, letters, ha="center", va="center", weight="bold")

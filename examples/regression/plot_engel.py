@@ -36,7 +36,7 @@ ax.legend()
 plt.show()
 
 # %%
-# Each coefficient against the quantile, with 95 % intervals at each point. The dashed line is least
+# Each coefficient against the quantile, with 95% intervals at each point. The dashed line is least
 # squares with its own interval. (Both errors allow for a spread that grows with income.) If income
 # only shifted the distribution of spending, all slopes would be equal. The test rejects this.
 names = ["intercept", "income"]

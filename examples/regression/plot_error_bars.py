@@ -39,7 +39,7 @@ for k, result in enumerate(results):
     ax.plot(result.x[j], k, "o", color="0.5")
 ax.axvline(exact.x[j], color="0.5", lw=1, label="all rows")
 ax.set_yticks(range(len(sizes)), sizes)
-ax.set(xlabel="weight of the last week, 95 % interval", ylabel="rows of the sketch")
+ax.set(xlabel="weight of the last week, 95% interval", ylabel="rows of the sketch")
 ax.legend(loc="upper right")
 plt.show()
 

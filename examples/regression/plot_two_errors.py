@@ -11,7 +11,7 @@ your intervals miss more often than not. :meth:`LstsqResult.inference
 """
 
 # %%
-# Many data sets are drawn with known coefficients, and each is sketched once. How many of the 95 %
+# Many data sets are drawn with known coefficients, and each is sketched once. How many of the 95%
 # intervals cover the truth? The errors are homoskedastic first. Then their spread grows with the
 # first regressor.
 import matplotlib.pyplot as plt
@@ -70,7 +70,7 @@ for spreads in (False, True):
     for j, (name, (color, _)) in enumerate(kinds.items()):
         ax.plot(shares, held[:, j], "o-", color=color, label=name)
     ax.set(xlabel="rows of the sketch / rows of the data", ylim=(0, 1.02))
-    ax.set_ylabel("95 % intervals that hold")
+    ax.set_ylabel("95% intervals that hold")
     ax.set_title("errors with a growing spread" if spreads else "errors of one variance")
     ax.legend(loc="lower left")
 plt.show()

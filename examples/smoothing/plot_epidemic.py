@@ -90,7 +90,7 @@ _, cases = model.simulate(len(days), inputs=closed, rng=1)
 runs = randla.particle_filter(model, cases, inputs=closed, n_particles=200, n_runs=8, rng=0)
 low, high = runs.log_likelihood_interval(0.95)
 print(
-    f"log Z = {runs.log_likelihood:.2f}, 95 % from {low:.2f} to {high:.2f}, "
+    f"log Z = {runs.log_likelihood:.2f}, 95% from {low:.2f} to {high:.2f}, "
     f"suggested: {runs.suggested_n_particles} particles"
 )
 
@@ -108,7 +108,7 @@ low, high = posterior.quantile([0.025, 0.975])
 for k, name in enumerate(posterior.names):
     print(
         f"{name:6s} {posterior.mean[k]:.3f} +- {posterior.standard_error[k]:.3f}, "
-        f"95 % from {low[k]:.3f} to {high[k]:.3f}, true {model.theta[k]}"
+        f"95% from {low[k]:.3f} to {high[k]:.3f}, true {model.theta[k]}"
     )
 
 # %%
@@ -136,7 +136,7 @@ ax.plot(days, cases, "o", ms=3, color="0.5", label="reported")
 for (name, future), color in zip(futures.items(), ("C0", "C3"), strict=True):
     low, middle, high = future.quantile([0.05, 0.5, 0.95])
     ax.fill_between(ahead[1:], low, high, color=color, alpha=0.25, lw=0)
-    ax.plot(ahead[1:], middle, color=color, label=f"{name}, with 90 %")
+    ax.plot(ahead[1:], middle, color=color, label=f"{name}, with 90%")
 ax.set(xlabel="day", ylabel="cases a day", title="two futures", ylim=(0, 800))
 ax.legend()
 plt.show()

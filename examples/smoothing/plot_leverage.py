@@ -120,7 +120,7 @@ low, high = posterior.quantile([0.025, 0.975])
 for k, name in enumerate(posterior.names):
     print(
         f"{name:6s} {posterior.mean[k]:6.3f} +- {posterior.standard_error[k]:.3f}, "
-        f"95 % from {low[k]:6.3f} to {high[k]:6.3f}, R-hat {posterior.r_hat[k]:.3f}"
+        f"95% from {low[k]:6.3f} to {high[k]:6.3f}, R-hat {posterior.r_hat[k]:.3f}"
     )
 
 # %%
@@ -138,9 +138,9 @@ low_ahead, middle_ahead, high_ahead = np.quantile(
 fig, ax = plt.subplots(layout="constrained")
 ax.plot(weeks, np.abs(y), ".", color="0.5", alpha=0.6, ms=4, label="size of the return")
 ax.fill_between(weeks, low, high, color="C0", alpha=0.3, lw=0)
-ax.plot(weeks, middle, color="C0", label="volatility, with 90 %")
+ax.plot(weeks, middle, color="C0", label="volatility, with 90%")
 ax.fill_between(ahead, low_ahead, high_ahead, color="C5", alpha=0.4, lw=0)
-ax.plot(ahead, middle_ahead, color="C5", label="forecast, with 90 %")
+ax.plot(ahead, middle_ahead, color="C5", label="forecast, with 90%")
 ax.set(ylabel="percent in five days", title="volatility of the oil price")
 ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
 ax.legend()

@@ -43,7 +43,7 @@ print(f"  {particles.estimate.item():.0f} +- {particles.standard_error.item():.0
 mean, sd = exact.mean[:, 0], np.sqrt(exact.covariance[:, 0, 0])
 fig, ax = plt.subplots(layout="constrained")
 ax.fill_between(years, mean - 1.96 * sd, mean + 1.96 * sd, color="C0", alpha=0.25, lw=0)
-ax.plot(years, mean, color="C0", label="exact, 95 %")
+ax.plot(years, mean, color="C0", label="exact, 95%")
 ax.plot(years, particles.mean[:, 0], "--", color="C5", lw=1.5, label="particles")
 for q in (0.025, 0.975):
     ax.plot(years, particles.quantile(q)[:, 0], "--", color="C5", lw=1)

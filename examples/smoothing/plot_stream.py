@@ -44,14 +44,14 @@ for y_t in y[1:]:
 low, high = np.transpose(ahead)
 seen = ~np.isnan(y[1:])
 inside = (low <= y[1:]) & (y[1:] <= high)
-print(f"{inside[seen].mean():.1%} of the returns were in their 90 % interval of the day before")
+print(f"{inside[seen].mean():.1%} of the returns were in their 90% interval of the day before")
 
 # %%
 # The whole series at once gives the same numbers.
 whole = randla.particle_filter(model, y, n_particles=1000, rng=0)
 print(whole.log_likelihood == run.log_likelihood)
 low_z, high_z = run.log_likelihood_interval(0.95)
-print(f"log-likelihood {run.log_likelihood:.2f}, 95 % interval {low_z:.2f} to {high_z:.2f}")
+print(f"log-likelihood {run.log_likelihood:.2f}, 95% interval {low_z:.2f} to {high_z:.2f}")
 
 # %%
 # First the intervals, made a day ahead, and the returns. Then what the filter knows about the log
@@ -62,13 +62,13 @@ mean, variance, error = (
     for name in ("mean", "variance", "standard_error")
 )
 fig, first = plt.subplots(layout="constrained")
-first.fill_between(days[1:], low, high, color="C0", alpha=0.3, lw=0, label="90 %, a day ahead")
+first.fill_between(days[1:], low, high, color="C0", alpha=0.3, lw=0, label="90%, a day ahead")
 first.plot(days[1:][inside], y[1:][inside], ".", color="0.5", ms=4, label="inside")
 first.plot(days[1:][seen & ~inside], y[1:][seen & ~inside], "o", color="C3", ms=4, label="outside")
 first.set(ylabel="percent a day", title="returns, and what was expected")
 fig, second = plt.subplots(layout="constrained")
 half = 1.645 * np.sqrt(variance)
-second.fill_between(days, mean - half, mean + half, color="C0", alpha=0.3, lw=0, label="90 %")
+second.fill_between(days, mean - half, mean + half, color="C0", alpha=0.3, lw=0, label="90%")
 second.fill_between(
     days, mean - 2 * error, mean + 2 * error, color="C5", lw=0, label="Monte Carlo error"
 )

@@ -54,7 +54,7 @@ row = fit.model.observation_matrix[0]
 mean = smoothed.mean @ row
 sd = np.sqrt(smoothed.covariance @ row @ row + fit.model.observation_cov[0, 0])
 held = np.abs(co2.to_numpy() - mean)[-36:] < 1.96 * sd[-36:]
-print(f"{held.sum()} of the last 36 months lie within their band of 95 %")
+print(f"{held.sum()} of the last 36 months lie within their band of 95%")
 
 months = co2.index
 late = slice(-96, None)
@@ -70,7 +70,7 @@ ax.legend(loc="upper left")
 plt.show()
 
 # %%
-# The slope of the trend over all years, and the season, with 95 % bands. That of the season is
+# The slope of the trend over all years, and the season, with 95% bands. That of the season is
 # narrower than its line.
 for name, unit, times in (("slope", "ppm a month", slice(None)), ("seasonal", "ppm", late)):
     part = parts[name]
@@ -98,7 +98,7 @@ low, high = posterior.quantile([0.025, 0.975])
 for k, name in enumerate(posterior.names):
     print(
         f"{name:12} {posterior.mean[k]:.3f} +- {posterior.standard_error[k]:.3f}, "
-        f"95 % from {low[k]:.3f} to {high[k]:.3f}, R-hat {posterior.r_hat[k]:.3f}"
+        f"95% from {low[k]:.3f} to {high[k]:.3f}, R-hat {posterior.r_hat[k]:.3f}"
     )
 
 # %%
@@ -106,7 +106,7 @@ for k, name in enumerate(posterior.names):
 future = posterior.forecast(12, rng=0)
 low, high = future.quantile([0.025, 0.975])
 held = np.abs(quarters.to_numpy()[-12:] - (low + high) / 2) < (high - low) / 2
-print(f"{held.sum()} of the last 12 quarters lie within their band of 95 %")
+print(f"{held.sum()} of the last 12 quarters lie within their band of 95%")
 
 posterior.plot()
 plt.show()

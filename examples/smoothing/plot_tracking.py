@@ -183,7 +183,7 @@ runs = {
 for name, run in runs.items():
     low, high = run.log_likelihood_interval(0.95)
     print(
-        f"{name:6s} log Z = {run.log_likelihood:.1f}, 95 % from {low:.1f} to {high:.1f}, "
+        f"{name:6s} log Z = {run.log_likelihood:.1f}, 95% from {low:.1f} to {high:.1f}, "
         f"suggested: {run.suggested_n_particles} particles"
     )
 
@@ -196,7 +196,7 @@ posterior = randla.posterior(guided, y, prior, n_iterations=5000, rng=1)
 low, high = posterior.quantile([0.025, 0.975])[:, 0]
 print(
     f"acceleration {posterior.mean[0]:.4f} +- {posterior.standard_error[0]:.4f}, "
-    f"95 % from {low:.4f} to {high:.4f}, true {bootstrap.theta[0]}"
+    f"95% from {low:.4f} to {high:.4f}, true {bootstrap.theta[0]}"
 )
 
 # %%

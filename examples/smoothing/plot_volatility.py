@@ -44,7 +44,7 @@ low, middle, high = (
 fig, ax = plt.subplots(layout="constrained")
 ax.plot(days, np.abs(y), ".", color="0.5", alpha=0.6, ms=4, label="size of the return")
 ax.fill_between(days, low, high, color="C0", alpha=0.3, lw=0)
-ax.plot(days, middle, color="C0", label="volatility, with 90 %")
+ax.plot(days, middle, color="C0", label="volatility, with 90%")
 ax.set(ylabel="percent a day", title="volatility of the oil price")
 ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
 ax.legend(loc="upper left")

@@ -62,7 +62,7 @@ methods = (("Hutchinson", plain, "C2"), ("XNysTrace", results, "C0"))
 fig, ax = plt.subplots(layout="constrained")
 for name, runs, color in methods:
     low, high = np.array([r.confidence_interval() for r in runs]).T / exact
-    ax.fill_between(penalties, low, high, color=color, alpha=0.5, lw=0, label=f"{name}, 95 %")
+    ax.fill_between(penalties, low, high, color=color, alpha=0.5, lw=0, label=f"{name}, 95%")
 ax.axhline(1.0, color="0.5", ls=":", lw=1)
 ax.set(xscale="log", xlabel=r"penalty $\lambda$", ylabel="interval / exact trace")
 ax.legend()

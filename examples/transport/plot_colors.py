@@ -83,7 +83,7 @@ for ax, (title, colors) in zip(axes.flat[1:], results.items(), strict=False):
     outside = np.mean((colors < 0) | (colors > 1))
     ax.imshow(np.clip(colors, 0, 1).reshape(noon.shape))
     ax.set(title=title, xlabel=f"distance {left.value:.3f}")
-    print(f"{title:20} distance {left.value:.4f}, {100 * outside:.2f} % of numbers out of range")
+    print(f"{title:20} distance {left.value:.4f}, {100 * outside:.2f}% of numbers out of range")
 assert plan.barycentric.min() >= target.min() - 1e-12
 assert plan.barycentric.max() <= target.max() + 1e-12
 plt.show()

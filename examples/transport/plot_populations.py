@@ -35,7 +35,7 @@ results = [randla.sliced_wasserstein(*samples(n), population=True, rng=0) for n 
 of_points = np.array([result.confidence_interval() for result in results])
 of_laws = np.array([result.population_interval() for result in results])
 fig, ax = plt.subplots(layout="constrained")
-ax.fill_between(sizes, *of_laws.T, color="C0", alpha=0.3, lw=0, label="distributions, 95 %")
+ax.fill_between(sizes, *of_laws.T, color="C0", alpha=0.3, lw=0, label="distributions, 95%")
 ax.fill_between(sizes, *of_points.T, color="C5", alpha=0.5, lw=0)
 ax.plot(sizes, [result.value for result in results], "o-", color="C5", label="the points")
 ax.axhline(truth, color="0.5", lw=1, ls="--", label="distributions, exact")

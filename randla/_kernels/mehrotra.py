@@ -15,8 +15,8 @@ from randla._jit import kernel
 from randla._kernels.cholesky import factor, solve
 from randla._kernels.interior_point import RESIDUAL, affine, corrector, form
 
-#: Fraction of the way to the boundary. (At 0.95 iterations are 3 % more over 400 regressions of
-#: four designs, and 7 % more in least absolute deviations; at 0.995 they are as many.)
+#: Fraction of the way to the boundary. (At 0.95 iterations are 3% more over 400 regressions of
+#: four designs, and 7% more in least absolute deviations; at 0.995 they are as many.)
 STEP = 0.99
 #: Power of the progress of the affine step that gives the centering (Mehrotra: 3).
 EXPONENT = 2.5

@@ -10,7 +10,7 @@ from randla.sketching._inference import simultaneous_t
 from randla.sketching._operators import UNBOUNDED
 
 # Bonferroni's inequality has no slack for independent coefficients, and the tails of an SRHT are
-# a little heavier than normal: with factor 1.00, up to 6 % of draws failed at delta = 5 %.
+# a little heavier than normal: with factor 1.00, up to 6% of draws failed at delta = 5%.
 _MARGIN = 1.05
 
 

@@ -209,7 +209,7 @@ def with_population(
 def _warn(tied: float, bias: float, noise: float) -> None:
     if tied > _TIED:
         warn_caller(
-            f"{100.0 * tied:.0f} % of the sorted projections equal their neighbors, as on a "
+            f"{100.0 * tied:.0f}% of the sorted projections equal their neighbors, as on a "
             "lattice: the error of the population distance is for continuous laws; "
             "sliced_wasserstein_test is exact",
             PopulationWarning,

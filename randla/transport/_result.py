@@ -260,9 +260,9 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
         Parameters
         ----------
         level : float, default 0.95
-            Coverage probability, over samples and directions. The actual coverage is about 90 % at
-            a nominal 90 % from dimension 8 and 50 points on (82 to 94 % if clusters differ in their
-            shares of the points); 75 to 95 % in dimensions 1 and 2, if data are skewed or in
+            Coverage probability, over samples and directions. The actual coverage is about 90% at
+            a nominal 90% from dimension 8 and 50 points on (82 to 94% if clusters differ in their
+            shares of the points); 75 to 95% in dimensions 1 and 2, if data are skewed or in
             clusters.
 
         Returns

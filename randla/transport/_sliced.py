@@ -68,9 +68,9 @@ def sliced_wasserstein(
         Number of directions, at least 2; 256 by default, and the initial number if there is a
         tolerance. Designs with blocks round it up.
     rtol, atol : float, optional
-        Draw directions until half of the 95 % confidence interval of `value` is at most
+        Draw directions until half of the 95% confidence interval of `value` is at most
         ``max(atol, rtol * value)``. The number grows by half or more at a time, so that the rule is
-        checked only a few times; still, an interval after stopping does not have exactly 95 %
+        checked only a few times; still, an interval after stopping does not have exactly 95%
         coverage.
     max_projections : int, default 65536
         Maximum number of directions if the tolerances are not met (rounded up to whole blocks).
@@ -160,7 +160,7 @@ def sliced_wasserstein(
     of "quartic", "bures" and "full" need a few arrays of min(d, n + m)^2 numbers, and of (n + m) d
     if n + m < d; those of the smaller families need O((n + m) d) operations.
 
-    The intervals rest on the normal approximation: from 60 directions the coverage at nominal 95 %
+    The intervals rest on the normal approximation: from 60 directions the coverage at nominal 95%
     was up to 3.6 points low at p = 1 and 2, and 6 at p = 4. Exceptions are costs whose mean depends
     on a few directions, which a sample may miss: p = 1 for well separated clouds, p = 2 if each
     point of Y lies next to one of X, and p = 8. The documentation (theory, coverage) has the
@@ -171,8 +171,8 @@ def sliced_wasserstein(
     large on average: this bias is estimated from products of spacings of the two samples and
     subtracted on each direction, and the variance over samples comes from the Kantorovich
     potentials of the projections [3]_. It takes about three times the work, and 16 MiB more. At a
-    nominal 90 % `population_interval` covers in about 90 % from d = 8 and 50 points on (82 to 94 %
-    if clusters differ in their shares of the points), and in 75 to 95 % for d = 1 and 2 if data
+    nominal 90% `population_interval` covers in about 90% from d = 8 and 50 points on (82 to 94%
+    if clusters differ in their shares of the points), and in 75 to 95% for d = 1 and 2 if data
     are skewed or clustered.
 
     References

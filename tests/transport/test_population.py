@@ -125,7 +125,7 @@ def test_ties_and_gaps_warn():
     with pytest.warns(PopulationWarning, match="sorted projections equal their neighbors"):
         sliced_wasserstein(*lattice, population=True, rng=1)
     point = np.ones((20, 2))
-    with pytest.warns(PopulationWarning, match="100 % of the sorted projections"):
+    with pytest.warns(PopulationWarning, match="100% of the sorted projections"):
         result = sliced_wasserstein(point, point, population=True, rng=1)
     assert result.near_equal  # with neither distance nor error
     apart = RNG.standard_normal((2, 100)) + 50.0 * RNG.integers(0, 2, (2, 100))

@@ -44,8 +44,8 @@ class LstsqResult(LinearFit):
     standard_error : ndarray, like x
         Standard error of the sketch, given the data: the typical distance of `x` from the exact
         least-squares solution. Zero at full precision. It is not the sampling error of the data. It
-        is too large for a block SRHT if m is a large fraction of n (at m = n/4, intervals of 95 %
-        covered in 97.5 % of the draws), too small for sparse signs if only a few rows matter, and
+        is too large for a block SRHT if m is a large fraction of n (at m = n/4, intervals of 95%
+        covered in 97.5% of the draws), too small for sparse signs if only a few rows matter, and
         too small for an SRHT of fewer than d + 4 rows if one row carries the residual.
     degrees_of_freedom : float
         Degrees of freedom of the Student t law of ``(x - exact) / standard_error``: rows of the
@@ -202,8 +202,8 @@ class LstsqResult(LinearFit):
         level : float
             Coverage probability of an interval, over the draw of the sketch. Exact for a Gaussian
             sketch. For an SRHT of m rows and data whose residual is concentrated on one row,
-            intervals of 95 % covered in 54 to 80 % of the draws at m = d + 1 and in 94 to 96 % at d
-            + 4 (measured; for d = 1 the coverage varies between 88 and 98 % up to 20 rows).
+            intervals of 95% covered in 54 to 80% of the draws at m = d + 1 and in 94 to 96% at d
+            + 4 (measured; for d = 1 the coverage varies between 88 and 98% up to 20 rows).
         simultaneous : bool
             All intervals together cover with this probability (Bonferroni), instead of each one.
 
@@ -278,8 +278,8 @@ class LstsqResult(LinearFit):
             * "CR1", "CR2", "CR3": the same with the usual formulas; CR1 as in other packages, with
               n_groups - 1 degrees of freedom, the others with those of Bell and McCaffrey.
             * "bootstrap": refits with random weights of rows, or of groups if given. If the
-              variance grows with a skewed column, 95 % intervals of 100 and 500 rows covered in 89
-              and 93 % of the samples, and those of 20 groups in 92 %: the other kinds do better.
+              variance grows with a skewed column, 95% intervals of 100 and 500 rows covered in 89
+              and 93% of the samples, and those of 20 groups in 92%: the other kinds do better.
         groups : (n,) array_like, optional
             The group of each row, without missing values: numbers, strings, dates or categories, in
             an array, a list, a column of a table or a Dask array. Rows of a group need not be
@@ -320,14 +320,14 @@ class LstsqResult(LinearFit):
         Notes
         -----
         At 20 to 200 rows, with errors whose variance depends on a skewed regressor or differs in a
-        group of four rows, 95 % intervals covered the slopes in 94 to 97 % of the samples for
-        "robust", in 87 to 94 % for "HC3", 56 to 92 % for "HC0" and 30 to 83 % for "iid". With
-        errors of one variance "robust" is slightly wide for few rows (97 to 98 % at n = 20).
+        group of four rows, 95% intervals covered the slopes in 94 to 97% of the samples for
+        "robust", in 87 to 94% for "HC3", 56 to 92% for "HC0" and 30 to 83% for "iid". With
+        errors of one variance "robust" is slightly wide for few rows (97 to 98% at n = 20).
 
-        For 10 to 60 groups of rows of uneven sizes, with random effects and slopes, 95 % intervals
-        covered in 94 to 98 % of the samples for "cluster" and in 78 to 94 % for "CR1", least for a
+        For 10 to 60 groups of rows of uneven sizes, with random effects and slopes, 95% intervals
+        covered in 94 to 98% of the samples for "cluster" and in 78 to 94% for "CR1", least for a
         column that is constant in groups and nonzero in few. For a column that is nonzero in only
-        two or three groups, "cluster" is wide (99 %, up to twice the length) and "CR2" is closer. A
+        two or three groups, "cluster" is wide (99%, up to twice the length) and "CR2" is closer. A
         column that is nonzero in a single group, such as its dummy, has no error.
 
         A rough factor of A (of "iterative", "lsqr", or "cholesky" if A is ill-conditioned) is
@@ -337,9 +337,9 @@ class LstsqResult(LinearFit):
         reported separately and added: `Inference.algorithmic_error` and
         `Inference.statistical_error`. For sketches that mix all rows, "iid" is nearly right for
         errors of any variance as long as m is far below n: at n = 400, with a scale that grows with
-        a column, 95 % intervals covered its coefficient in 91 % of the samples for m = 40 and in 69
-        to 75 % for m = 300, where "robust" covered in 94 %, with A and b or from kept rows, and the
-        error of the sketch alone in 45 to 62 %. Kept rows miss a coefficient that a handful of rows
+        a column, 95% intervals covered its coefficient in 91% of the samples for m = 40 and in 69
+        to 75% for m = 300, where "robust" covered in 94%, with A and b or from kept rows, and the
+        error of the sketch alone in 45 to 62%. Kept rows miss a coefficient that a handful of rows
         of large leverage determines. The Student t law of the sum of both errors has degrees of
         freedom by the rule of Welch and Satterthwaite.
 
@@ -404,7 +404,7 @@ class LstsqResult(LinearFit):
         return {names.get(name, name): value for name, value in super()._summary().items()}
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot the coefficients with 95 % intervals, single and simultaneous (needs matplotlib).
+        """Plot the coefficients with 95% intervals, single and simultaneous (needs matplotlib).
 
         The intervals are for the exact solution, given the data; at full precision there are none.
         Each right-hand side has its own color.

@@ -211,21 +211,21 @@ class LpRegressionResult(LinearFit):
             * "robust" (default): independent rows, each with its own density of errors at the
               quantile. The density is estimated from the fits at tau - h and tau + h, h the
               bandwidth of Hall and Sheather (1988), and shrunk by the variance of their
-              difference. In simulations with 100 to 2000 rows, 95 % intervals covered in 92 to
-              100 %; see the notes;
+              difference. In simulations with 100 to 2000 rows, 95% intervals covered in 92 to
+              100%; see the notes;
             * "nid": the same without shrinkage, as in R's quantreg [1]_; too short in the tails and
-              for skewed regressors, with coverage down to 59 %;
+              for skewed regressors, with coverage down to 59%;
             * "iid": errors of one law, independent of A (Siddiqui);
             * "powell": a kernel with one width for all rows; far too short in the tails;
             * "rank": intervals by inverted rank tests [2]_, with the most accurate coverage in the
-              tails (95 % intervals of 100 and 500 rows covered in 91 to 99 % of simulations). There
+              tails (95% intervals of 100 and 500 rows covered in 91 to 99% of simulations). There
               they may be unbounded, if no value of the coefficient can be rejected. Up to a level
               of 0.999, or 1 - 0.01/(k d) for k d > 10 coefficients. Standard errors, t and p are
               those of "robust". In memory only;
             * "cluster" (default if `groups` are given): independent groups, jackknife with the
               densities of "robust" and the degrees of freedom of Bell and McCaffrey; "CR1": with
-              one width for all rows [3]_, and n_groups - 1; 95 % intervals covered in 93 to 95 %
-              at the median, in 82 to 92 % at tau = 0.1 and 0.95.
+              one width for all rows [3]_, and n_groups - 1; 95% intervals covered in 93 to 95%
+              at the median, in 82 to 92% at tau = 0.1 and 0.95.
 
             For 1.5 <= p <= 3, "robust" is a sandwich with leave-one-out residuals.
 
@@ -233,9 +233,9 @@ class LpRegressionResult(LinearFit):
             the rows, or of the groups, the same for all quantiles; Student's t with
             ``n_replicates - 1`` degrees of freedom, or as many as the rows or groups leave. It
             needs no formula for densities, but is no remedy for small samples. For 100 and 500
-            rows, 95 % intervals covered in 92 to 96 % of simulations at the median, but in
-            71 to 90 % at tau = 0.95, and for p = 3 in 76 to 84 %, where "robust" covered in
-            88 to 95 %.
+            rows, 95% intervals covered in 92 to 96% of simulations at the median, but in
+            71 to 90% at tau = 0.95, and for p = 3 in 76 to 84%, where "robust" covered in
+            88 to 95%.
         groups : (n,) array_like, optional
             Labels of the groups within which errors may depend.
         weights : (n,) array_like, optional
@@ -282,9 +282,9 @@ class LpRegressionResult(LinearFit):
         :math:`\hat s` the difference quotient of the quantiles of residuals. Without the second
         term of the denominator :math:`f_i` is the quotient of "nid", which is too large on average
         exactly for the rows that matter most. The shrunk quotient is ours, not from the literature;
-        at the median, and between the deciles from 500 rows on, the errors were within 20 % of the
-        true ones, and in the tails of small samples up to 2.4 times as large. With `groups`, 95 %
-        intervals covered in 94 to 99 % at the median, and in 87 to 98 % in the tails.
+        at the median, and between the deciles from 500 rows on, the errors were within 20% of the
+        true ones, and in the tails of small samples up to 2.4 times as large. With `groups`, 95%
+        intervals covered in 94 to 99% at the median, and in 87 to 98% in the tails.
 
         If the true quantiles are not linear, the errors of the best linear fits are approximate.
 

@@ -169,7 +169,7 @@ def sample_rows(
         The importance of each row: "lewis", "leverage", "root-leverage" (leverage to the power
         p/2), "sensitivity", "sensitivity+leverage" (their sum), "uniform", precomputed scores, or
         any non-negative numbers. "auto" is "leverage" at p = 2, else "lewis". Scores given by name
-        are as accurate as sampling needs: Lewis weights satisfy their equation to within 10 %, and
+        are as accurate as sampling needs: Lewis weights satisfy their equation to within 10%, and
         sensitivities are correct to within a factor of two (see the notes).
     scheme : {"poisson", "fixed", "replacement"}
         Independent decisions for each row; exactly `size` rows, with the same inclusion
@@ -360,7 +360,7 @@ def rounded_size(wanted: float, n_positive: int) -> int:
 
 
 def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:
-    """Number of rows with which samples by these scores kept all norms within 1 -+ eps in 90 %.
+    """Number of rows with which samples by these scores kept all norms within 1 -+ eps in 90%.
 
     The form follows the theorems, with a constant instead of the logarithms: the largest value seen
     on matrices with 8 columns (``benchmarks/sampling/sizes.py``). The number also suffices for d

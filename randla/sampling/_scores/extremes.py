@@ -30,8 +30,8 @@ class TotalSensitivity(Result):
         An unbiased estimate, or the exact sum.
     standard_error : float
         Standard error of the sampling and of the rows that were solved to a tolerance; 0 if all
-        rows were solved. For p = 20 and 100 draws, nominal 90, 95 and 99 % intervals covered in 88,
-        93 and 97 % of the runs. With 20 draws they covered in 83 % at each level, for heavy-tailed
+        rows were solved. For p = 20 and 100 draws, nominal 90, 95 and 99% intervals covered in 88,
+        93 and 97% of the runs. With 20 draws they covered in 83% at each level, for heavy-tailed
         rows, as in one run of six all draws coincide. `lower` and `upper` hold in any case.
     lower, upper : float
         Certified bounds of the sum.

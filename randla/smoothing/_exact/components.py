@@ -44,7 +44,7 @@ class Component(Result):
         return t_interval(self.mean, self.standard_error, np.inf, level)
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot the mean with a 90 % band (needs matplotlib).
+        """Plot the mean with a 90% band (needs matplotlib).
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class Components(dict[str, Component]):
         return f"Components({', '.join(self)}; {n_times} times)"
 
     def plot(self, axes: Any = None) -> Any:
-        """Plot each component with a 90 % band, one below the other (needs matplotlib).
+        """Plot each component with a 90% band, one below the other (needs matplotlib).
 
         Coefficients, which are constant, are left out.
 

@@ -30,7 +30,7 @@ Functional = Literal["state", "square", "lag_product", "score"]
 # Error of a diffuse direction, relative to that from the most informative observation alone, above
 # which it is undetermined; where some observations are much more certain than others.
 _UNDETERMINED, _RATHER_CERTAIN = 1e10, 1e8
-NORMAL_95 = 1.6449  # quantile of a 90 % band
+NORMAL_95 = 1.6449  # quantile of a 90% band
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,7 +70,7 @@ class KalmanSmootherResult(SeriesResult):
     }
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot the smoothed means with 90 % bands (needs matplotlib).
+        """Plot the smoothed means with 90% bands (needs matplotlib).
 
         Parameters
         ----------

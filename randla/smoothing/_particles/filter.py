@@ -124,11 +124,11 @@ def particle_filter(
     times deviation summed over families [2]_ at the lag that maximizes them. Multinomial resampling
     has correction factors that make l = T - 1 unbiased for the variance of :math:`\hat Z / Z` [3]_
     (if it resamples at each step); for other schemes the errors are **a heuristic that was
-    measured**, without a limit theorem: nominal 95 % intervals of log Z covered in 91 to 98 % in
-    most models, and in 77 to 84 % in the worst. Intervals of means cover on average over the times,
+    measured**, without a limit theorem: nominal 95% intervals of log Z covered in 91 to 98% in
+    most models, and in 77 to 84% in the worst. Intervals of means cover on average over the times,
     not at the worst of them.
 
-    Intervals from eight runs covered in 92 to 98 % if the standard deviation between the runs was
+    Intervals from eight runs covered in 92 to 98% if the standard deviation between the runs was
     below 2. They, too, do not account for what no run has seen.
 
     Time O(T N), with the genealogy of 20 lags at most 1.7 times as long; memory O(N n_lags + T d)

@@ -18,7 +18,7 @@ from randla._results import RandlaWarning, t_of_tail, warn_caller
 from randla._typing import Array
 from randla._validation import as_level
 
-# Over 304 models these refused 5 to 10 % of the usable runs of one filter and kept few others.
+# Over 304 models these refused 5 to 10% of the usable runs of one filter and kept few others.
 _LEAST_ESS, _FEWEST_PARTICLES = 5.0, 20
 # Standard deviation of the runs' log Zhat above which no interval is valid.
 _LARGEST_SPREAD = 4.0

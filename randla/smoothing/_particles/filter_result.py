@@ -203,7 +203,7 @@ class FilterResult(SeriesResult):
         Student t, for one run with one degree of freedom less than the effective sample size at
         each time, a rule that was measured. The coverage then holds on average over the times, not
         at the worst of them: where the effective sample size is below 2, a fifth to two thirds of
-        nominal 95 % intervals covered.
+        nominal 95% intervals covered.
 
         Parameters
         ----------

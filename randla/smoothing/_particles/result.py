@@ -227,7 +227,7 @@ class SmoothingResult(SeriesResult):
 
     @property
     def suggested_burn_in(self) -> int | None:
-        """Number of sweeps after which 95 % of the start is forgotten at the slowest time.
+        """Number of sweeps after which 95% of the start is forgotten at the slowest time.
 
         log(0.05) / log(1 - u) with u the smallest update rate: a rule of thumb, since the bias at a
         time falls about as fast as the path there is renewed. An observed rate of zero counts as
@@ -266,7 +266,7 @@ class SmoothingResult(SeriesResult):
         return np.quantile(self._paths(), as_quantile_levels(q), axis=(0, 1))
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot the smoothed means of the states with 90 % bands (needs matplotlib).
+        """Plot the smoothed means of the states with 90% bands (needs matplotlib).
 
         Parameters
         ----------

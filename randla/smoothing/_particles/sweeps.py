@@ -26,7 +26,7 @@ from randla.smoothing._particles.records import (
     SweepResults,
 )
 
-#: Unconditional starts that a chain tries: one with survival probability 5 % fails by chance
+#: Unconditional starts that a chain tries: one with survival probability 5% fails by chance
 #: with probability 0.006.
 _MOST_STARTS = 100
 

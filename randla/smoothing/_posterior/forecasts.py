@@ -105,7 +105,7 @@ class ForecastResult(Result):
         return quantile_errors(self.observations, q)
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot the means with 90 % bands (needs matplotlib).
+        """Plot the means with 90% bands (needs matplotlib).
 
         Parameters
         ----------

@@ -170,7 +170,7 @@ class Prior:
         return float(value)
 
     def spread(self) -> Array:
-        """Spread of the prior along each z, half the range of its middle 68 %."""
+        """Spread of the prior along each z, half the range of its middle 68%."""
         out = np.full(self.size, DEFAULT_SPREAD)
         laws = self.prior if isinstance(self.prior, Mapping) else {}
         supports = single_supports(self.model)
