@@ -1,4 +1,4 @@
-"""Print the table of ratios: ours beside peers and floors, all measured in one run.
+"""Print the table of ratios: our times beside those of other calls, all measured in one run.
 
     python -m benchmarks              every benchmark at its headline size
     python -m benchmarks least        those whose name contains "least"
@@ -116,13 +116,13 @@ def compare(full_name, cls, size, rounds):
         kind, _, what = name.removeprefix("time_").partition("_")
         what = what.replace("_", " ")
         if not theirs:
-            print(f"    {kind:5s} {what:40s} not installed")
+            print(f"    {kind:7s} {what:40s} not installed")
             continue
         ratio = statistics.median(theirs) / statistics.median(ours)
         if kind == "floor":
-            print(f"    {kind:5s} {what:40s} we take {1 / ratio:8.2f} times as long")
+            print(f"    {kind:7s} {what:40s} we take {1 / ratio:8.2f} times as long")
         else:
-            print(f"    {kind:5s} {what:40s} takes   {ratio:8.2f} times as long")
+            print(f"    {kind:7s} {what:40s} takes   {ratio:8.2f} times as long")
         task = cls.__dict__.get("readme", "") if size == headline(cls) else ""  # not a parent's
         by_round = [other / our for other, our in zip(theirs, ours, strict=True)]
         ends = min(by_round), max(by_round)

@@ -94,7 +94,7 @@ class LeastSquares:
     def time_randla(self, shape, eps):
         assert lstsq(self.A, self.b, eps=eps, rng=0).n_passes == 1
 
-    def time_peer_randla_full_precision(self, shape, eps):
+    def time_randla_full_precision(self, shape, eps):
         lstsq(self.A, self.b)
 
     def time_peer_dask_array_linalg_lstsq(self, shape, eps):
@@ -103,7 +103,7 @@ class LeastSquares:
         x, *_ = da.linalg.lstsq(self.A, self.b)
         x.compute()
 
-    def time_floor_sum_of_squares(self, shape, eps):
+    def time_compare_sum_of_squares(self, shape, eps):
         (self.A * self.A).sum().compute()
 
     def _chunks(self, call):

@@ -24,7 +24,7 @@ class Comparison(NamedTuple):
     benchmark: str
     size: str
     milliseconds: float
-    beside: str  # "peer: numpy", "floor: one read"
+    beside: str  # "peer: numpy", "floor: one read", "randla: block"
     ratio: float  # the other's median time divided by ours
     smallest: float  # and the same within one round, over all rounds; NaN in older tables
     largest: float
@@ -83,7 +83,7 @@ def headlines(rows):
 
 def readme_table(rows):
     """The headlines as README.md shows them, in Markdown between its marks."""
-    lines = ["| | ours | fastest peer | takes |\n", "| --- | --- | --- | --- |\n"]
+    lines = ["| | ours | fastest peer | the peer takes |\n", "| --- | --- | --- | --- |\n"]
     for row in headlines(rows):
         took = f"{short(row.ratio)} times as long"
         lines.append(f"| {row.task} | {duration(row.milliseconds)} | {row.other} | {took} |\n")
@@ -99,4 +99,6 @@ def duration(milliseconds):
 
 def short(ratio):
     """A ratio with two digits, or as many as stand before the point."""
-    return f"{ratio:,.0f}" if ratio > 9.95 else f"{ratio:.{1 if ratio > 0.95 else 2}f}"
+    if ratio >= 9.95:
+        return f"{ratio:,.0f}"
+    return f"{ratio:.1f}" if ratio >= 0.995 else f"{ratio:#.2g}"

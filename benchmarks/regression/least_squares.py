@@ -46,7 +46,7 @@ class FullPrecision:
     def time_peer_scipy_gelsy(self, shape, condition):
         scipy_lstsq(self.A, self.b, lapack_driver="gelsy", check_finite=False)
 
-    def time_floor_plain_cholesky(self, shape, condition):
+    def time_compare_plain_cholesky(self, shape, condition):
         G = self.A.T @ self.A
         if condition == 1.0:  # else it breaks down
             cho_solve(cho_factor(G), self.A.T @ self.b)

@@ -34,10 +34,10 @@ class QuantileRegression:
         target = (1 - tau) * self.A.sum(axis=0)
         linprog(-self.b, A_eq=self.A.T, b_eq=target, bounds=(0, 1), method="highs-ipm")
 
-    def time_peer_randla_all_rows(self, n, d, tau):
+    def time_randla_all_rows(self, n, d, tau):
         lp_regression(self.A, self.b, tau=tau, method="full")
 
-    def time_floor_numpy_lstsq(self, n, d, tau):
+    def time_compare_numpy_lstsq(self, n, d, tau):
         np.linalg.lstsq(self.A, self.b, rcond=None)
 
     def track_relative_gap(self, n, d, tau):
@@ -56,7 +56,7 @@ class QuantileRegressionOfManyRows:
     def time_randla(self, n, d, tau):
         lp_regression(self.A, self.b, tau=tau, rng=0)
 
-    def time_floor_numpy_lstsq(self, n, d, tau):
+    def time_compare_numpy_lstsq(self, n, d, tau):
         np.linalg.lstsq(self.A, self.b, rcond=None)
 
     def time_floor_one_read(self, n, d, tau):
@@ -74,7 +74,7 @@ class NineQuantiles:
     def time_randla(self, n, d):
         lp_regression(self.A, self.b, tau=self.taus, rng=0)
 
-    def time_peer_randla_one_by_one(self, n, d):
+    def time_randla_one_by_one(self, n, d):
         for tau in self.taus:
             lp_regression(self.A, self.b, tau=tau, rng=0)
 
@@ -104,7 +104,7 @@ class Powers:
         start = np.linalg.lstsq(self.A, self.b, rcond=None)[0]
         minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-8})
 
-    def time_floor_numpy_lstsq(self, n, d, p):
+    def time_compare_numpy_lstsq(self, n, d, p):
         np.linalg.lstsq(self.A, self.b, rcond=None)
 
     def track_relative_gap(self, n, d, p):
@@ -132,7 +132,7 @@ class Minimax:
             method="highs",
         )
 
-    def time_floor_numpy_lstsq(self, n, d):
+    def time_compare_numpy_lstsq(self, n, d):
         np.linalg.lstsq(self.A, self.b, rcond=None)
 
 

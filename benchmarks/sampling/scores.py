@@ -144,7 +144,7 @@ class FewSensitivities:
     def time_randla(self, shape):
         total_sensitivity(self.A, 1, n_draws=50, rng=0)
 
-    def time_maximum(self, shape):
+    def time_randla_maximum(self, shape):
         max_sensitivity(self.A, 1)
 
     def time_floor_bounds(self, shape):
@@ -164,10 +164,10 @@ class SampleRows:
     def time_randla(self, shape):
         sample_rows(self.A, 1000, p=1, rng=0)
 
-    def time_from_scores(self, shape):
+    def time_randla_from_scores(self, shape):
         sample_rows(self.A, 1000, scores=self.scores, rng=0)
 
-    def time_fixed_size(self, shape):
+    def time_randla_fixed_size(self, shape):
         sample_rows(self.A, 1000, scores=self.scores, scheme="fixed", rng=0)
 
     def time_floor_one_read(self, shape):

@@ -48,7 +48,7 @@ class Srht:
     def time_peer_scipy_countsketch(self, n, d):
         clarkson_woodruff_transform(self.A, self.m, rng=0)
 
-    def time_peer_gram(self, n, d):
+    def time_compare_numpy_gram(self, n, d):
         self.A.T @ self.A
 
     def time_floor_one_read(self, n, d):
@@ -109,7 +109,7 @@ class SparseSigns:
     def time_peer_scipy_sparse_product(self, n, d):
         self.S @ self.A
 
-    def time_peer_srht(self, n, d):
+    def time_randla_srht(self, n, d):
         SRHT(self.m, n, rng=0) @ self.A
 
     def time_floor_one_read(self, n, d):
@@ -172,7 +172,7 @@ class Kronecker:
     def time_randla(self, n, d):
         KroneckerSRHT(4 * d * d, (n, n), rng=0) @ KroneckerProduct(self.A1, self.A2)
 
-    def time_peer_formed(self, n, d):
+    def time_randla_srht_of_the_formed_product(self, n, d):
         SRHT(min(4 * d * d, n * n), n * n, rng=0) @ np.kron(self.A1, self.A2)
 
 

@@ -88,7 +88,7 @@ class EqualBudget:
     def time_randla(self, name):
         gibbs(self.model, self.y, self.functional, BUDGET // 10, 10, 3, 1, 0)
 
-    def time_peer_own_paris(self, name):
+    def time_randla_paris(self, name):
         paris(self.model, self.y, self.functional, n_particles=BUDGET, n_chains=1, rng=0)
 
     def run(self, method):

@@ -18,7 +18,7 @@ def linear_gaussian(d):
 class Kalman:
     """Smoothed moments; the peer's covariances are not kept as factors."""
 
-    readme = "Kalman smoother, 5 dimensions, 1000 times"
+    readme = "Kalman smoother, 5 dimensions, 1000 time steps"
     params, param_names = [(1, 5), (100, 1000)], ["d", "T"]
     headline = (5, 1000)
 
@@ -45,7 +45,7 @@ class Kalman:
             self.peer = peer
         self.peer.smooth()
 
-    def time_floor_numpy_textbook_filter(self, d, n_steps):
+    def time_compare_numpy_textbook_filter(self, d, n_steps):
         """The filter alone, with the covariances subtracted."""
         model = self.model
         A, B = model.transition_matrix, model.observation_matrix

@@ -2,7 +2,7 @@
 
 One series a setting and new seeds each time, bootstrap filters. Intervals count where they are not
 refused, the rows "refused" say how often they were. The truth is exact, or for nonlinear
-models from 16 runs of 100 000 particles, whose error is below a twentieth of the smallest that
+models from 16 runs of 100,000 particles, whose error is below a twentieth of the smallest that
 is measured.
 """
 

@@ -93,11 +93,11 @@ class Stream:
     def setup(self, n):
         self.run = start_filter(peer.WALK, n_particles=n, rng=0)
         self.time_randla(n)
-        self.time_floor_the_whole_series(n)
+        self.time_randla_the_whole_series_at_once(n)
 
     def time_randla(self, n):
         for y_t in peer.Y:
             self.run.update(y_t)
 
-    def time_floor_the_whole_series(self, n):
+    def time_randla_the_whole_series_at_once(self, n):
         particle_filter(peer.WALK, peer.Y, n_particles=n, rng=0)

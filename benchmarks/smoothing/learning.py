@@ -42,7 +42,7 @@ class Learning:
     def time_randla(self, n_particles):
         self.learn(n_particles, "ppg")
 
-    def time_peer_own_paris_scores(self, n_particles):
+    def time_randla_paris_scores(self, n_particles):
         self.learn(n_particles, "paris")
 
     def error(self, n_particles, method):

@@ -28,7 +28,7 @@ class Paris:
             raise NotImplementedError("takes a minute")
         peer.Particles.run("paris", n)
 
-    def time_floor_own_filter(self, n):
+    def time_floor_filter_alone(self, n):
         particle_filter(peer.WALK, peer.Y, n_particles=n, n_lags=0, rng=0)
 
 
@@ -90,15 +90,15 @@ class Sweep:
         self.chain = GibbsChain(problem, np.uint64(0), 0, trace=True)
         self.out, self.paths = np.empty((1, 1)), np.empty((1, peer.N_TIMES))
         self.time_randla(n)
-        self.time_floor_own_filter(n)
+        self.time_floor_filter_alone(n)
 
     def time_randla(self, n):
         list(self.chain.sweeps(self.out, self.paths))
 
-    def time_floor_own_filter(self, n):
+    def time_floor_filter_alone(self, n):
         particle_filter(peer.WALK, peer.Y, n_particles=n, n_lags=0, rng=0)
 
-    def time_floor_own_filter_that_resamples_likewise(self, n):
+    def time_floor_filter_alone_that_resamples_as_often(self, n):
         particle_filter(
             peer.WALK, peer.Y, n_particles=n, resampling="multinomial", ess_threshold=1.0,
             n_lags=0, rng=0,

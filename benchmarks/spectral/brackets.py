@@ -1,6 +1,6 @@
 """Do brackets of singular values hold? Thousands of hostile matrices, on every route.
 
-    python -m benchmarks.spectral.brackets          10 000 matrices up to 80 x 80
+    python -m benchmarks.spectral.brackets          10,000 matrices up to 80 x 80
     python -m benchmarks.spectral.brackets 500 300  500 of them, up to 300 x 300
 
 Prints each fault, and the relative widths of the brackets of values above 1e-4 of the first.

@@ -9,7 +9,7 @@ from randla.spectral._matrix import open_matrix
 
 
 class SparseGramTimes:
-    """Of 10^6 entries in 100 000 rows of 5000 columns."""
+    """Of 10^6 entries in 100,000 rows of 5000 columns."""
 
     params, param_names = [1, 8, 40], ["s"]
 
@@ -27,7 +27,7 @@ class SparseGramTimes:
 
 
 class CenteredGram:
-    """The pilot-centered Gram matrix of 200 000 x 200; the peer's loses all digits to an offset."""
+    """The pilot-centered Gram matrix of 200,000 x 200; the peer's loses all digits to an offset."""
 
     def setup(self):
         self.A = np.random.default_rng(0).standard_normal((200_000, 200)) + 3.0

@@ -36,9 +36,9 @@ class _Accuracy:
 
 
 class Dense(_Accuracy):
-    """Fifty values of 20 000 x 1000."""
+    """Fifty values of 20,000 x 1000."""
 
-    readme = "50 singular values, 20 000 x 1000"
+    readme = "50 singular values, 20,000 x 1000"
     params, param_names = [[(4000, 300), (20_000, 1000)]], ["shape"]
     k = 50
 
@@ -65,7 +65,7 @@ class Dense(_Accuracy):
 
 
 class Centered:
-    """Principal components of a tall matrix: 20 of 200 000 x 200."""
+    """Principal components of a tall matrix: 20 of 200,000 x 200."""
 
     params, param_names = [[(20_000, 50), (200_000, 200)]], ["shape"]
 
@@ -89,7 +89,7 @@ class Centered:
 
 
 class Sparse(_Accuracy):
-    """Thirty values of 100 000 x 5000 with 10^6 entries and no gap; ARPACK has no bracket."""
+    """Thirty values of 100,000 x 5000 with 10^6 entries and no gap; ARPACK has no bracket."""
 
     params, param_names = [[(10_000, 1000), (100_000, 5000)]], ["shape"]
 

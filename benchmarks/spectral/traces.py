@@ -64,7 +64,7 @@ class Traces:
         self.A.matmat(np.ones((n, self.n_products // 2)))
         self.A.matmat(np.ones((n, self.n_products // 2)))
 
-    def time_leave_two_out(self, n):
+    def time_randla_standard_error_alone(self, n):
         """Only what the error costs, which does not depend on n."""
         m, rng = self.n_products // 2, np.random.default_rng(0)
         H, W, T, R = (rng.standard_normal((m, m)) for _ in range(4))

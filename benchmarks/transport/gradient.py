@@ -74,7 +74,7 @@ class Matrix:
     def time_randla(self):
         sliced_wasserstein_matrix(self.clouds, directions=self.theta)
 
-    def time_peer_pair_by_pair(self):
+    def time_randla_pair_by_pair(self):
         for i in range(20):
             for j in range(i):
                 sliced_wasserstein(self.clouds[i], self.clouds[j], directions=self.theta)

@@ -49,12 +49,12 @@ class EqualSizes:
         V = np.sort(self.Y @ self.columns, axis=0)
         return np.sqrt(((U - V) ** 2).mean())
 
-    def time_floor_our_sorts_on_one_thread(self, size):
+    def time_randla_sorts_alone_on_one_thread(self, size):
         for rows in self.rows:
             np.copyto(self.side.values, rows)
             self.side.sort(len(rows))
 
-    def time_floor_numpy_sorts_on_one_thread(self, size):
+    def time_compare_numpy_sorts_on_one_thread(self, size):
         for rows, spare in zip(self.rows, self.spare, strict=True):
             np.copyto(spare, rows)
             spare.sort(axis=1)
@@ -180,7 +180,7 @@ class Controls:
             self.X, self.Y, n_projections=400, directions="iid", control_variate=family, rng=0
         )
 
-    def time_floor_no_controls(self, d, family):
+    def time_randla_no_controls(self, d, family):
         sliced_wasserstein(
             self.X, self.Y, n_projections=400, directions="iid", control_variate=None, rng=0
         )

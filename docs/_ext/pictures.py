@@ -126,7 +126,7 @@ def draw_dask(rows):
     seconds = {r.beside: r.ratio * r.milliseconds / 1e3 for r in rows}
     bars = [
         ("one sketch, with errors", rows[0].milliseconds / 1e3, "C0"),
-        ("full precision", seconds["peer: randla full precision"], "C0"),
+        ("full precision", seconds["randla: full precision"], "C0"),
         ("dask.array.linalg.lstsq", seconds["peer: dask array linalg lstsq"], "C1"),
     ]
     figure, ax = plt.subplots(figsize=(5.2, 1.7), layout="constrained")
