@@ -8,7 +8,7 @@ from scipy import sparse
 
 from randla import lp_regression, lstsq
 from randla.regression._errors import clusters
-from randla.regression._errors.clusters import covariance_of_groups, group_sums
+from randla.regression._errors.clusters import factor_of_groups, group_sums
 from randla.regression._errors.data import FittedData
 from randla.regression._errors.groups import as_groups
 from randla.regression._errors.options import InferenceWarning
@@ -196,7 +196,7 @@ def test_weights_of_each_column(q):
     Z -= A @ np.linalg.lstsq(A, Z, rcond=None)[0]  # A'Z = 0, as for a dual vector
     X = A * data.scale
     sums = group_sums(data, np.eye(3), V, Z)
-    covariance, df, reasons = covariance_of_groups(sums, "cluster", n_rows=80)
+    F, df, reasons = factor_of_groups(sums, "cluster", n_rows=80)
     assert not reasons
     changes = np.empty((9, 2, 3))
     for j in range(2):
@@ -209,7 +209,7 @@ def test_weights_of_each_column(q):
         _, expected = twin(X, b, groups, "cluster", root**2)
         np.testing.assert_allclose(df[:, j], expected, rtol=1e-9)
     flat = changes.reshape(9, 6)
-    np.testing.assert_allclose(covariance, 8 / 9 * flat.T @ flat, rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(F @ F.T, 8 / 9 * flat.T @ flat, rtol=1e-9, atol=1e-14)
 
 
 # Identities and other packages -------------------------------------------------------------------

@@ -371,25 +371,44 @@ def test_weights_in_another_unit_than_in_the_fit(data, kind, size):
         fit.inference(A, b, kind=kind, weights=2.0 * whole, weights_are="frequency", **options)
 
 
-@pytest.mark.parametrize("offset", [1e4, 1e6, 1e7, 1e9])
-@pytest.mark.parametrize(("options", "grouped"), [({}, False), ({}, True), ({"tau": 0.5}, False)])
-def test_the_error_of_a_fitted_value_is_right_or_said_to_be_lost(data, offset, options, grouped):
-    """x'Vx cancels next to a column with a large mean: then rounding errors are left of it."""
+GROUPED = {"groups": np.arange(200) // 10}
+FITTED = [
+    (fit, options, {"kind": kind, **others})
+    for fit, options, kinds, others in [
+        (lstsq, {}, ["iid", "HC1", "robust", "bootstrap"], {}),
+        (lstsq, {}, ["CR1", "CR3", "bootstrap"], GROUPED),
+        (lstsq, {"sketch_size": 100, "sketch": "gaussian", "rng": 3}, ["iid", "HC3"], {}),
+        (lp_regression, {"tau": 0.5}, ["robust", "iid", "nid", "powell", "bootstrap"], {}),
+        (lp_regression, {"tau": [0.5, 0.7]}, ["cluster", "CR1"], GROUPED),
+        (lp_regression, {"p": 1.7}, ["robust", "bootstrap"], {}),
+    ]
+    for kind in kinds
+]
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e8])
+@pytest.mark.parametrize(("fit", "options", "kind"), FITTED)
+def test_errors_of_fitted_values_do_not_depend_on_the_origin_of_a_column(
+    data, offset, fit, options, kind
+):
+    """Terms of x'Vx next to a column of a large mean cancel to all digits; those of x'F do not."""
     A, b = data
-    groups = {"groups": np.arange(200) // 10} if grouped else {}
-    fit = lp_regression if options else lstsq
-    centered = fit(A, b, **options).inference(A, b, **groups)
     far = A.copy()
     far[:, 1] += offset
-    table = fit(far, b, **options).inference(far, b, **groups)
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        errors, test = table.predict(far).standard_error, table.wald(far[0])
-    known = ~np.isnan(errors)
-    assert known.all() if offset <= 1e6 else not known.all() if offset < 1e9 else not known.any()
-    np.testing.assert_allclose(errors[known], centered.predict(A).standard_error[known], rtol=0.05)
-    if not np.isnan(test.statistic):
-        np.testing.assert_allclose(test.statistic, centered.wald(A[0]).statistic, rtol=0.1)
-    is_lost = [not known.all(), bool(np.isnan(test.statistic))]
-    messages = "of the fitted values is lost in rounding", "of a restriction is lost in rounding"
-    assert is_lost == [any(m in str(w.message) for w in found) for m in messages]
+    random = {"rng": 5, "n_replicates": 50} if kind["kind"] == "bootstrap" else {}
+    near, table = (fit(X, b, **options).inference(X, b, **kind, **random) for X in (A, far))
+    found, expected = table.predict(far).standard_error, near.predict(A).standard_error
+    np.testing.assert_allclose(found, expected, rtol=1e-14 * offset + 1e-9)
+    restrictions = np.eye(4)[2]  # and a fitted value, at the first quantile
+    R = np.array([far[0], restrictions]), np.array([A[0], restrictions])
+    R = [np.hstack([r, np.zeros((2, table.estimate.size - 4))]) for r in R]
+    found, expected = table.wald(R[0]).statistic, near.wald(R[1]).statistic
+    np.testing.assert_allclose(found, expected, rtol=1e-13 * offset + 1e-8)
+
+
+def test_restrictions_of_no_variance(data):
+    """Both right-hand sides are equal, and so are their coefficients."""
+    A, b = data
+    table = lstsq(A, np.column_stack([b, b])).inference(A, np.column_stack([b, b]))
+    with pytest.warns(InferenceWarning, match="zero up to rounding"):
+        assert np.isnan(table.wald([0, 1, 0, 0, 0, -1, 0, 0]).statistic)

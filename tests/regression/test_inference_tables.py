@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 import randla
 from randla import Inference, InferenceWarning
 from randla.regression._errors.errors import Errors
+from randla.regression._errors.factors import root
 from randla.regression._fitted.labels import Labels
 
 sm = pytest.importorskip("statsmodels.api")
@@ -27,7 +28,8 @@ def inference(x, covariance, df=56.0, *, taus=(), algorithmic=None, names=NAMES,
     """An `Inference` with given errors."""
     x = np.asarray(x)
     df = np.broadcast_to(np.reshape(df, (-1, 1)), (len(x), x.size // len(x)))
-    errors = Errors(np.asarray(covariance), df, "independent rows", **errors)
+    algorithmic = None if algorithmic is None else root(np.asarray(algorithmic))
+    errors = Errors(root(np.asarray(covariance)), df, "independent rows", **errors)
     return Inference.of(
         x, errors, algorithmic=algorithmic, kind="iid", names=names, columns=taus,
         column_kind="tau" if taus else "column", n_rows=60, n_groups=None,

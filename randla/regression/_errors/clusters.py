@@ -42,6 +42,7 @@ from randla._validation import read_only
 from randla.regression._errors.basis import Bread
 from randla.regression._errors.data import FittedData
 from randla.regression._errors.errors import Errors
+from randla.regression._errors.factors import root_of_rows
 from randla.regression._errors.fit import LeastSquaresFit
 from randla.regression._errors.whitened_rows import basis
 from randla.regression._kernels import groups as kernels
@@ -135,14 +136,14 @@ def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
 
 def cluster_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: GroupSums) -> Errors:
     """Errors of a least-squares fit whose rows are independent only if in different groups."""
-    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
-    return Errors(covariance, df, ASSUMED[kind], reasons=reasons, unit=fit.units)
+    factor, df, reasons = factor_of_groups(sums, kind, n_rows=data.n_rows)
+    return Errors(factor, df, ASSUMED[kind], reasons=reasons, unit=fit.units)
 
 
-def covariance_of_groups(
+def factor_of_groups(
     sums: GroupSums, kind: str, *, n_rows: int
 ) -> tuple[Array, Array, dict[int, str]]:
-    """Covariance (k d, k d) and degrees of freedom (d, k) of coefficients of the scaled columns.
+    """Factor (k d, .) and degrees of freedom (d, k) of coefficients of the scaled columns.
 
     `kind` is "cluster", "CR1", "CR2" or "CR3". Coefficients that one of the groups alone determines
     are NaN in both; the third value gives the reason. The calling function handles coefficients
@@ -163,10 +164,9 @@ def covariance_of_groups(
         df[~lost] = n_groups - 1
     else:
         factor = 1.0 if kind == "CR2" else (n_groups - 1) / n_groups
-    flat = changes.reshape(n_groups, k * d)
-    covariance = factor * (flat.T @ flat)
-    covariance[lost.T.ravel()] = covariance[:, lost.T.ravel()] = np.nan
-    return covariance, df, {int(j): _CARRIED_ALONE for j in np.flatnonzero(lost.any(axis=1))}
+    F = factor**0.5 * root_of_rows(changes.reshape(n_groups, k * d))
+    F[lost.T.ravel()] = np.nan
+    return F, df, {int(j): _CARRIED_ALONE for j in np.flatnonzero(lost.any(axis=1))}
 
 
 # The sums ----------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,15 @@ _OUTSIDE = 1e-12
 class Errors:
     """Statistical errors of k fits of d coefficients, in the user's units.
 
+    The covariance V is stored as a factor F with V = F F' (see `factors`). The variance of a fitted
+    value x'b is |x'F|^2, in which terms c times the result lose log10(c) digits: in x'V x they lose
+    twice as many, which are all for columns whose mean is 1e8 times their spread.
+
     Attributes
     ----------
-    covariance : (k d, k d) ndarray
-        Covariance of the estimates over repetitions of the data, coefficients fastest. NaN in rows
-        and columns of coefficients that have none.
+    factor : (k d, p) ndarray
+        F: the covariance of the estimates over repetitions of the data is ``F @ F.T``, coefficients
+        fastest. NaN in rows of coefficients that have none.
     degrees_of_freedom : (d, k) ndarray
         Degrees of freedom of the Student t law of each coefficient.
     assumed : str
@@ -40,15 +43,17 @@ class Errors:
     reasons : dict of int to str
         Reasons why coefficients have no error, by their indices.
     unit : float or (d, k) ndarray
-        Powers of two: `covariance` is that of estimates divided by them; squares stay in range.
-    complete : (k d, k d) ndarray or None
-        If A lacks rank, the covariance of all coefficients of the shortest x. It is used for
-        combinations that the data determine, such as fitted values.
+        Powers of two: F is for estimates divided by them; squares stay in range.
     null : (d, d - rank) ndarray or None
-        Then a combination is determined if its weights, times the units, are orthogonal to these.
+        If A lacks rank, F is that of the shortest x. A combination of coefficients, such as a
+        fitted value, is determined if its weights, times the units, are orthogonal to `null`.
+    undetermined : (d,) ndarray of bool or None
+        Then the coefficients that are not.
+    joint : bool
+        Whether the covariances between fits are known.
     """
 
-    covariance: Array
+    factor: Array
     degrees_of_freedom: Array
     assumed: str
     notes: tuple[str, ...] = ()
@@ -56,8 +61,19 @@ class Errors:
     interval: Callable[[float], tuple[Array, Array]] | None = None
     reasons: Mapping[int, str] = field(default_factory=dict)
     unit: float | Array = 1.0
-    complete: Array | None = None
     null: Array | None = None
+    undetermined: NDArray[np.bool_] | None = None
+    joint: bool = True
+
+    @property
+    def variances(self) -> Array:
+        """Variances (d, k) of the coefficients, NaN where these are not determined."""
+        d, k = self.degrees_of_freedom.shape
+        with np.errstate(over="ignore", under="ignore"):
+            variances = np.square(self.factor).sum(axis=1).reshape(k, d).T
+        if self.undetermined is not None:
+            variances[self.undetermined] = np.nan
+        return np.asarray(variances, np.float64)
 
     @property
     def units(self) -> Array:
@@ -66,34 +82,25 @@ class Errors:
 
     def without(self, reasons: Mapping[int, str]) -> Errors:
         """The same without the errors of some coefficients, by index (coefficients fastest)."""
-        covariance, numbers = self.covariance.copy(), list(reasons)
-        covariance[numbers] = covariance[:, numbers] = np.nan
-        return replace(self, covariance=covariance, reasons={**self.reasons, **reasons})
+        factor = self.factor.copy()
+        factor[list(reasons)] = np.nan
+        return replace(self, factor=factor, reasons={**self.reasons, **reasons})
 
     def completed(self, null: Array) -> Errors:
         """The same without errors of coefficients that dependent columns leave undetermined."""
         if null.shape[1] == 0:
             return self
         d, k = self.degrees_of_freedom.shape
-        lost = (np.flatnonzero(~_inside(null)) + d * np.arange(k)[:, None]).ravel().tolist()
-        errors = self.without(dict.fromkeys(lost, NOT_DETERMINED))
-        return replace(errors, complete=self.covariance, null=null)
+        undetermined = np.square(null).sum(axis=1) > _OUTSIDE
+        lost = (np.flatnonzero(undetermined) + d * np.arange(k)[:, None]).ravel().tolist()
+        reasons = {**self.reasons, **dict.fromkeys(lost, NOT_DETERMINED)}
+        return replace(self, null=null, undetermined=undetermined, reasons=reasons)
 
 
 def null_space(K: Array) -> Array:
     """An orthonormal basis (d, d - rank) of the complement of the columns of K (d, rank)."""
     d, rank = K.shape
     return np.linalg.qr(K, mode="complete")[0][:, rank:] if rank < d else np.empty((d, 0))
-
-
-def _inside(null: Array) -> NDArray[np.bool_]:
-    return np.asarray(np.square(null).sum(axis=1) <= _OUTSIDE)
-
-
-def diagonal(covariance: Array, shape: tuple[int, int]) -> Any:
-    """Variances of the coefficients (d, k) of a covariance with coefficients fastest."""
-    d, k = shape
-    return covariance.diagonal().reshape(k, d).T
 
 
 def warn_of_missing(errors: Errors, names: tuple[str, ...]) -> None:

@@ -31,6 +31,7 @@ from randla._typing import Array
 from randla._validation import read_only
 from randla.regression._errors.data import FittedData
 from randla.regression._errors.errors import Errors
+from randla.regression._errors.factors import in_columns, root
 from randla.regression._errors.fit import LeastSquaresFit
 from randla.regression._errors.satterthwaite import degrees_of_freedom, moments
 from randla.regression._errors.whitened_rows import (
@@ -132,12 +133,17 @@ def _sums_of_wide_tile(
     return [products, heavy.sum(), meat, of_df]
 
 
-def _covariance(rows: WhitenedRows, power: int, K: Array) -> Array:
-    """The covariance (k d, k d) from some rows: row by row, as sums would lose digits."""
+def factor_of_meat(meat: Array, K: Array) -> Array:
+    """F (k d, .) with F F' = K meat K', meat (k, k, r, r)."""
+    k, _, r, _ = meat.shape
+    half = root(meat.transpose(0, 2, 1, 3).reshape(k * r, k * r))
+    return in_columns(K, half.reshape(k, r, half.shape[1]))
+
+
+def _factor_of_rows(rows: WhitenedRows, power: int, K: Array) -> Array:
+    """F of some rows, a column for each, as sums of their squares would lose digits."""
     R = rows.R / (rows.left[:, None] ** (0.5 * power))
-    changes = R[:, :, None] * (rows.Q @ K.T)[:, None, :]  # of the coefficients
-    changes = changes.reshape(len(R), R.shape[1] * len(K))
-    return changes.T @ changes
+    return in_columns(K, R.T[:, None, :] * rows.Q.T)
 
 
 def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSums) -> Errors:
@@ -149,20 +155,17 @@ def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSu
     least = max(_OF_ALONE, 16.0 * _EPS * fit.condition)
     lost, n_alone = share > least**2 * (K * K).sum(axis=1), int(alone.sum())
     heavy = heavy.where(~alone)
-    blocks = K @ sums.meat @ K.T  # (k, k, d, d)
-    flat = blocks.transpose(0, 2, 1, 3).reshape(k * d, k * d)  # coefficients fastest
-    flat = flat + _covariance(heavy, _POWERS[kind], K)
-    covariance = (0.5 * (flat + flat.T)).reshape(k, d, k, d)
+    F = np.hstack([factor_of_meat(sums.meat, K), _factor_of_rows(heavy, _POWERS[kind], K)])
     df = np.full(d, float(data.n_rows - r))
     assumed = f"independent rows, {kind}"
     if kind == "HC1":
-        covariance *= (data.n_rows - n_alone) / (data.n_rows - r)
+        F *= ((data.n_rows - n_alone) / (data.n_rows - r)) ** 0.5
     elif kind == "robust":
         df = degrees_of_freedom(fit, data, sums.moments, heavy)
         assumed = "independent rows, HC3, degrees of freedom of Satterthwaite"
-    covariance[:, lost] = covariance[..., lost] = np.nan
+    F[np.tile(lost, k)] = np.nan
     df[lost] = np.nan
     return Errors(
-        covariance.reshape(k * d, k * d), np.repeat(df[:, None], k, axis=1), assumed,
+        F, np.repeat(df[:, None], k, axis=1), assumed,
         reasons=dict.fromkeys(np.flatnonzero(lost).tolist(), _STANDS_ALONE), unit=fit.units,
     )  # fmt: skip

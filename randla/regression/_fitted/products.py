@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from randla._scaling import EPS
 from randla._tall.memory import MemoryMatrix
 from randla._tall.open import open_tall
 from randla._typing import Array
 
 #: Part of a row outside the row space of A, relative to its norm, that is not rounding.
 _PART = 1e-8
-#: Part of the terms of a variance x'Vx below which rounding errors are left of it.
-LOST = 100.0 * EPS
 #: Rows that show for most columns that they are not constant.
 _A_LOOK = 64
 
@@ -45,25 +42,23 @@ def residuals(A: Any, b: Any, X: Array) -> Any:
     return B - fitted
 
 
-def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, name: str) -> Any:
-    """Errors (m, k) of A x, from the covariance (k d, k d) of x over its units (d, k).
+def standard_errors(A: Any, factor: Array, unit: Array, null: Array | None, name: str) -> Any:
+    """Errors (m, k) of A x, from the factor (k d, .) of the covariance of x over its units (d, k).
 
-    Rows of A must be orthogonal to the span of `null` (d, d - rank). -1 where the terms of the
-    variance cancel so far that rounding errors are left.
+    Rows of A must be orthogonal to the span of `null` (d, d - rank).
     """
     d, k = unit.shape
-    blocks = np.stack([covariance[j * d : (j + 1) * d, j * d : (j + 1) * d] for j in range(k)])
-    sd = np.sqrt(np.maximum(blocks.diagonal(axis1=1, axis2=2), 0.0))  # (k, d)
-    unknown = ~np.isfinite(sd)
-    size = np.where(unknown | (sd == 0.0), 1.0, sd)
-    blocks = np.where(np.isfinite(blocks), blocks, 0.0)
-    correlation = blocks / size[:, :, None] / size[:, None, :]
-    sd = np.where(unknown, 0.0, unit.T * sd)
+    F = factor.reshape(k, d, -1)
+    unknown = ~np.isfinite(F).all(axis=2)
+    F = np.where(unknown[:, :, None], 0.0, F)
+    if F.shape[2] > d:  # columns of other fits
+        F = np.swapaxes(np.linalg.qr(np.swapaxes(F, 1, 2), mode="r"), 1, 2)
+    sd = np.linalg.norm(F, axis=2)
+    F = F / np.where(sd > 0.0, sd, 1.0)[:, :, None]
     tall = open_tall(A, name, finite=True)
     return tall.map_rows(
-        _errors, width=k, correlation=correlation, sd=sd, unknown=unknown, unit=unit[:, 0],
-        null=null,
-    )  # fmt: skip
+        _errors, width=k, factors=F, sd=unit.T * sd, unknown=unknown, unit=unit[:, 0], null=null
+    )
 
 
 def are_determined(C: Array, null: Array) -> Any:
@@ -111,9 +106,10 @@ def _product(block: MemoryMatrix, *, X: Array) -> Array:
 
 
 def _errors(
-    block: MemoryMatrix, *, correlation: Array, sd: Array, unknown: Array, unit: Array,
+    block: MemoryMatrix, *, factors: Array, sd: Array, unknown: Array, unit: Array,
     null: Array | None,
 ) -> Array:  # fmt: skip
+    """|x'F| for factors (k, d, .) whose rows have norm one, with the errors sd (k, d)."""
     k, d = sd.shape
     out = np.empty((block.n, k))
 
@@ -124,11 +120,7 @@ def _errors(
             Z = X * sd[column]  # in units of b
             top = np.abs(Z).max(axis=1)  # whose squares may overflow
             Z /= np.where(top > 0.0, top, 1.0)[:, None]
-            squares = np.einsum("ij,ij->i", Z @ correlation[column], Z)
-            np.abs(Z, out=Z)
-            terms = np.einsum("ij,ij->i", Z @ np.abs(correlation[column]), Z)
-            is_lost = (squares <= LOST * terms) & (terms > 0.0)
-            error = np.where(is_lost, -1.0, top * np.sqrt(np.maximum(squares, 0.0)))
+            error = top * np.linalg.norm(Z @ factors[column], axis=1)
             known = inside & ~X[:, unknown[column]].any(axis=1)
             out[i:j, column] = np.where(known, error, np.nan)
 

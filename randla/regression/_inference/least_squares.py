@@ -16,10 +16,11 @@ from randla._typing import Array
 from randla.regression._errors.clusters import GroupSums, cluster_errors, sum_groups
 from randla.regression._errors.data import FittedData
 from randla.regression._errors.errors import Errors, null_space, warn_of_missing
+from randla.regression._errors.factors import root_of_one_variance
 from randla.regression._errors.fit import LeastSquaresFit
 from randla.regression._errors.independent_rows import RowSums, basis, robust_errors, sum_rows
 from randla.regression._errors.options import CLUSTERED, InferenceOptions
-from randla.regression._inference.result import Inference
+from randla.regression._inference.result import SEPARATE, Inference
 from randla.regression._inference.sketched import sketched_errors
 from randla.regression._resampling.bootstrap import bootstrap_least_squares
 from randla.regression._resampling.carried import without_carried
@@ -100,7 +101,7 @@ def _data_of(
 def least_squares_errors(
     fit: LeastSquaresFit, data: FittedData | None, options: InferenceOptions
 ) -> tuple[Errors, Array | None]:
-    """Statistical errors of a fit, and the covariance of the algorithm in the same units."""
+    """Statistical errors of a fit, and the factor for the algorithm's in the same units."""
     n_rows = fit.n_rows if data is None else data.n_rows
     if n_rows <= fit.rank:
         raise ValueError(
@@ -163,12 +164,10 @@ def iid_errors(fit: LeastSquaresFit, products: Array, data: FittedData | None = 
     assumed = "independent errors of one variance"
     if fit.is_weighted and (data is None or not data.repeats):
         assumed = "independent errors of variance 1/weight"
-    notes = []
-    if np.isnan(products).any():
-        notes.append("covariances between right-hand sides need A and b")
+    joint = not np.isnan(products).any()
     return Errors(
-        np.asarray(np.kron(products / df, K @ K.T)), np.full(fit.Y.shape, df), assumed,
-        notes=tuple(notes), unit=fit.units,
+        root_of_one_variance(products / df, K), np.full(fit.Y.shape, df), assumed,
+        notes=() if joint else (SEPARATE,), unit=fit.units, joint=joint,
     )  # fmt: skip
 
 
@@ -185,15 +184,14 @@ def finished(
     if data is not None and data.w is not None and perfect.any():  # also rows of small weight
         squares, norms = data.sums(_without_weights, data.B, data.w, shapes=[(k,), (d,)], Y=fit.Y)
         perfect &= np.sqrt(squares) <= _ROUNDING * _EPS * (np.sqrt(norms) @ np.abs(fit.Y))
-    covariance, df = errors.covariance.reshape(k, d, k, d).copy(), errors.degrees_of_freedom.copy()
-    for zero in (perfect[:, None, None, None], perfect[:, None]):
-        covariance[np.broadcast_to(zero, covariance.shape) & np.isfinite(covariance)] = 0.0
+    df = errors.degrees_of_freedom.copy()
+    zero = np.repeat(perfect, d)[:, None] & np.isfinite(errors.factor)
     # A coefficient that is itself a rounding error of a perfect fit may differ from 0 or not.
     sizes = fit.column_norms[:, None] * np.abs(fit.Y)
     df[perfect & (sizes > 0.0) & (sizes <= rounding)] = np.nan
     errors = replace(
-        errors, covariance=covariance.reshape(k * d, k * d), degrees_of_freedom=df, complete=None,
-        null=None,
+        errors, factor=np.where(zero, 0.0, errors.factor), degrees_of_freedom=df, null=None,
+        undetermined=None,
     )  # fmt: skip
     return errors.completed(null_space(fit.inverse))
 

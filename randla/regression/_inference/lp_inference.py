@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from randla.regression._errors.errors import Errors, diagonal, warn_of_missing
+from randla.regression._errors.errors import Errors, warn_of_missing
 from randla.regression._errors.lp_fit import EPS, ZERO, LpFit, LpRows
 from randla.regression._errors.options import NORMS, QUANTILES, InferenceOptions
 from randla.regression._inference.norm import norm_errors
@@ -74,7 +74,7 @@ def _without_rounding(errors: Errors, rows: LpRows) -> Errors:
     """Errors without p-values of coefficients that are rounding errors of a perfect fit."""
     sizes = np.sqrt(rows.gram.diagonal())[:, None] * np.abs(rows.y)
     is_rounding = (sizes > 0.0) & (sizes <= ZERO * EPS * sizes.sum(axis=0))
-    fitted = diagonal(errors.covariance, sizes.shape) == 0.0
+    fitted = errors.variances == 0.0
     df = np.where(is_rounding & fitted, np.nan, errors.degrees_of_freedom)
     return replace(errors, degrees_of_freedom=df)
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from randla._typing import Array
 from randla.regression._errors.basis import Basis, Bread
 from randla.regression._errors.errors import Errors
+from randla.regression._errors.factors import root
 from randla.regression._errors.lp_fit import LpRows
 from randla.regression._errors.options import InferenceOptions
 from randla.regression._resampling.bootstrap import bootstrap_norm
@@ -49,18 +50,18 @@ def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
             "formula have an infinite variance there"
         )
     basis = Basis.of(rows)
-    covariance, lost = _sandwich(rows, basis)
-    covariance[lost] = covariance[:, lost] = np.nan
+    F, lost = _sandwich(rows, basis)
+    F[lost] = np.nan
     df, reasons = float(data.n_rows - fit.rank), dict.fromkeys(lost.tolist(), _UNDETERMINED)
     errors = Errors(
-        covariance, np.full(fit.x.shape, df), _ASSUMED, (_NOTE,), reasons=reasons,
+        F, np.full(fit.x.shape, df), _ASSUMED, (_NOTE,), reasons=reasons,
         unit=data.coefficient_units,
     )  # fmt: skip
     return errors.completed(basis.null)
 
 
 def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, NDArray[np.intp]]:
-    """Covariance (d, d) of scaled coefficients, and the indices of those that have none."""
+    """Factor (d, .) for scaled coefficients, and the indices of those that have no error."""
     data, p, r, T = rows.data, rows.fit.p, basis.T.shape[1], basis.T
     if rows.is_perfect.all():
         return np.zeros((data.d, data.d)), np.empty(0, np.intp)
@@ -74,8 +75,7 @@ def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, NDArray[np.intp]]:
     determined = bread.holds(T)
     if D_alone.any():
         determined &= Bread.of(D - D_alone, data.n_rows).holds(T)
-    half = T @ bread.inverse
-    return rows.unit**2 * (half @ meat @ half.T), np.flatnonzero(~determined)
+    return rows.unit * (T @ bread.inverse @ root(meat)), np.flatnonzero(~determined)
 
 
 def _rows(

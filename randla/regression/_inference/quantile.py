@@ -21,9 +21,10 @@ from randla._results import warn_caller
 from randla._typing import Array
 from randla.regression._errors import density
 from randla.regression._errors.basis import Basis, Bread
-from randla.regression._errors.clusters import covariance_of_groups, group_sums
+from randla.regression._errors.clusters import factor_of_groups, group_sums
 from randla.regression._errors.density import Residuals
 from randla.regression._errors.errors import Errors
+from randla.regression._errors.factors import root
 from randla.regression._errors.lp_fit import LpRows
 from randla.regression._errors.options import CLUSTERED, InferenceOptions, InferenceWarning
 from randla.regression._resampling.bootstrap import bootstrap_quantiles
@@ -60,11 +61,11 @@ def quantile_errors(rows: LpRows, options: InferenceOptions) -> Errors:
     f = _densities(kind, residuals, basis)
     if kind in CLUSTERED:
         return _clustered(residuals, basis, f, kind)
-    covariance, reasons = _sandwich(residuals, basis, f)
+    F, reasons = _sandwich(residuals, basis, f)
     df = np.full(fit.x.shape, float(data.n_rows - fit.rank))
     unit = np.broadcast_to(data.coefficient_units, df.shape)
     notes = _notes(residuals)
-    errors = Errors(covariance, df, _ASSUMED[kind], notes, reasons=reasons, unit=unit)
+    errors = Errors(F, df, _ASSUMED[kind], notes, reasons=reasons, unit=unit)
     errors = errors.completed(basis.null)
     return rank_errors(data, fit.x, list(fit.taus), f, errors) if kind == "rank" else errors
 
@@ -77,7 +78,7 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
     V = f + empty
     V = V if data.w is None else V * data.w[:, None]
     sums = group_sums(data, basis.T, V, rows.dual if rows.has_dual else _signs(residuals))
-    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
+    F, df, reasons = factor_of_groups(sums, kind, n_rows=data.n_rows)
     perfect = residuals.is_perfect
     for t in np.flatnonzero(empty | perfect):
         numbers = range(t * d, (t + 1) * d)
@@ -86,18 +87,17 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
             df[:, t] = np.where(np.isnan(df[:, t]), sums.scores.shape[0] - 1.0, df[:, t])
         else:
             reasons |= dict.fromkeys(numbers, _UNDETERMINED.format(rows.fit.taus[t]))
-        span = slice(numbers.start, numbers.stop)
-        covariance[span] = covariance[:, span] = 0.0 if perfect[t] else np.nan
+        F[numbers.start : numbers.stop] = 0.0 if perfect[t] else np.nan
     for t in np.flatnonzero(~(empty | perfect)):  # signs that balance in all groups
         half = basis.T @ Bread.of(sums.grams[t].sum(axis=0), data.n_rows).inverse
         usual = ((half @ basis.meat) * half).sum(axis=1)  # of independent rows
-        here = covariance.diagonal()[t * d : (t + 1) * d]
+        here = np.square(F[t * d : (t + 1) * d]).sum(axis=1)
         balanced = t * d + np.flatnonzero((here <= _BALANCED * usual) & (usual > 0.0))
-        covariance[balanced] = covariance[:, balanced] = np.nan
+        F[balanced] = np.nan
         reasons |= dict.fromkeys(balanced.tolist(), _ALL_ZERO)
     unit = np.broadcast_to(data.coefficient_units, df.shape)
     notes = (*_notes(residuals), _OF_CLUSTERS)
-    errors = Errors(covariance, df, _ASSUMED[kind], notes, reasons=reasons, unit=unit)
+    errors = Errors(F, df, _ASSUMED[kind], notes, reasons=reasons, unit=unit)
     return errors.completed(basis.null)
 
 
@@ -143,7 +143,7 @@ def _densities(kind: str, residuals: Residuals, basis: Basis) -> Any:
 
 
 def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[int, str]]:
-    """Covariance (k d, k d) of the scaled coefficients, and the reason if some have none."""
+    """Factor (k d, .) for the scaled coefficients, and the reason if some have no error."""
     data, taus, T = residuals.rows.data, residuals.taus, basis.T
     k, r = len(taus), T.shape[1]
     if f.ndim == 1:
@@ -160,18 +160,15 @@ def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[i
     factors = np.minimum(taus, taus[:, None]) - taus * taus[:, None]
     perfect = residuals.is_perfect
     factors[perfect] = factors[:, perfect] = 0.0
-    inverses = [bread.inverse for bread in breads]
-    blocks = [
-        [factors[s, t] * (T @ inverses[s] @ meats[s, t] @ inverses[t] @ T.T) for t in range(k)]
-        for s in range(k)
-    ]
-    covariance = np.block(blocks)
+    meat = (factors[:, :, None, None] * meats).transpose(0, 2, 1, 3).reshape(k * r, k * r)
+    halves = root(meat).reshape(k, r, -1)
+    F = np.vstack([T @ bread.inverse @ half for bread, half in zip(breads, halves, strict=True)])
     determined = np.stack([b.holds(T) | z for b, z in zip(breads, perfect, strict=True)])
-    covariance[~determined.ravel()] = covariance[:, ~determined.ravel()] = np.nan
+    F[~determined.ravel()] = np.nan
     reasons = {
         int(t * data.d + j): _UNDETERMINED.format(taus[t]) for t, j in np.argwhere(~determined)
     }
-    return covariance, reasons
+    return F, reasons
 
 
 def _breads(X: Array, f: Array, w: Array | None, *, T: Array | None) -> list[Array]:

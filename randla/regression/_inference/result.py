@@ -12,18 +12,19 @@ from numpy.typing import ArrayLike
 from randla._results import Result, t_interval, t_of_tail, warn_caller
 from randla._typing import Array
 from randla._validation import as_flag, as_level
-from randla.regression._errors.errors import Errors, diagonal
+from randla.regression._errors.errors import Errors
 from randla.regression._errors.options import InferenceWarning
 from randla.regression._fitted.labels import PLAIN, Labels
 from randla.regression._fitted.products import are_determined, product, standard_errors
 from randla.regression._inference import plot, table
 from randla.regression._inference.wald import (
-    LOST_TO_ROUNDING,
     WaldTest,
     as_restrictions,
     in_units,
     wald_test,
 )
+
+SEPARATE = "covariances between right-hand sides need A and b"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,15 +91,16 @@ class Inference(Result):
     n_rows: int
     n_groups: int | None
     replicates: Array | None
-    _unit: Array  # like estimate: estimates over it have the covariance below
-    _covariance: Array
+    _unit: Array  # like estimate: the factor below is for estimates over it
+    _factor: Array  # these four: see `Errors`
+    _null: Array | None
+    _undetermined: Array | None
+    _joint: bool
     _columns: tuple[Any, ...]  # taus or names of right-hand sides; empty for a vector x
     _column_kind: str  # "tau" or "column"
     _assumed: str
     _notes: tuple[str, ...]
     _interval: Callable[[float], tuple[Array, Array]] | None
-    _complete: Array | None  # see `Errors`
-    _null: Array | None
     _model: str = "Regression"  # the first line of the table
     _labels: Labels = PLAIN
     _constant: Any = None  # which columns of A are constant, if that was checked
@@ -113,17 +115,15 @@ class Inference(Result):
         names: tuple[str, ...], columns: tuple[Any, ...], column_kind: str, n_rows: int,
         n_groups: int | None,
     ) -> Inference:  # fmt: skip
-        """From x (d,) or (d, k), its errors, and the covariance of the algorithm in their units."""
+        """From x (d,) or (d, k), its errors, and the factor for the algorithm's, in their units."""
         shape = (len(x), x.size // len(x))
         unit = np.broadcast_to(errors.unit, shape).reshape(x.shape)
-        of_data = diagonal(errors.covariance, shape)
-        of_algorithm, covariance, complete = np.zeros(shape), errors.covariance, errors.complete
+        of_data, of_algorithm, factor = errors.variances, np.zeros(shape), errors.factor
         if algorithmic is not None:
-            of_algorithm, covariance = diagonal(algorithmic, shape), covariance + algorithmic
-            complete = None if complete is None else complete + algorithmic
+            of_algorithm = np.square(algorithmic).sum(axis=1).reshape(shape[::-1]).T
+            factor = np.hstack([factor, algorithmic])
         total, statistical, algorithm = (
-            np.sqrt(np.maximum(v, 0.0)).reshape(x.shape)  # less than 0 by rounding only
-            for v in (of_data + of_algorithm, of_data, of_algorithm)
+            np.sqrt(v).reshape(x.shape) for v in (of_data + of_algorithm, of_data, of_algorithm)
         )
         df = np.broadcast_to(errors.degrees_of_freedom, shape).reshape(x.shape).copy()
         t = t_statistic(x / unit, total)
@@ -131,9 +131,10 @@ class Inference(Result):
             estimate=x.copy(), standard_error=unit * total, statistical_error=unit * statistical,
             algorithmic_error=unit * algorithm, degrees_of_freedom=df, t=t, p=two_sided(t, df),
             kind=kind, names=names, n_rows=n_rows, n_groups=n_groups,
-            replicates=_shaped(errors.replicates, x.shape), _unit=unit, _covariance=covariance,
+            replicates=_shaped(errors.replicates, x.shape), _unit=unit, _factor=factor,
+            _null=errors.null, _undetermined=errors.undetermined, _joint=errors.joint,
             _columns=columns, _column_kind=column_kind, _assumed=errors.assumed,
-            _notes=errors.notes, _interval=errors.interval, _complete=complete, _null=errors.null,
+            _notes=errors.notes, _interval=errors.interval,
         )  # fmt: skip
 
     @property
@@ -143,9 +144,21 @@ class Inference(Result):
         (k d, k d) with several quantiles or right-hand sides, with the coefficients of the first
         one first. Squares of errors above 1e154 are inf, and below 1e-162 zero.
         """
-        with np.errstate(over="ignore", under="ignore"):
-            unit = self._unit.T.reshape(-1)  # coefficients fastest
-            return self._covariance * unit[:, None] * unit
+        d, k = len(self.estimate), self.estimate.size // len(self.estimate)
+        factor, unit = self._factor_of_coefficients(), self._unit.T.reshape(-1)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            covariance = factor @ factor.T * unit[:, None] * unit
+        if not self._joint:
+            fit = np.repeat(np.arange(k), d)
+            covariance[fit[:, None] != fit] = np.nan
+        return covariance
+
+    def _factor_of_coefficients(self) -> Array:
+        """The factor with NaN in rows of coefficients that dependent columns leave undetermined."""
+        if self._undetermined is None:
+            return self._factor
+        k = self.estimate.size // len(self.estimate)
+        return np.where(np.tile(self._undetermined, k)[:, None], np.nan, self._factor)
 
     def described(self, model: str, labels: Labels, constant: Any = None) -> Inference:
         """The same with the head of the table, names for new tables, and constant columns of A."""
@@ -205,9 +218,8 @@ class Inference(Result):
         -----
         InferenceWarning
             If R involves a coefficient that has no error, or has more restrictions than the rank of
-            the covariance (for example, fewer groups than restrictions), or a variance is lost in
-            rounding errors (as that of a fitted value next to columns whose mean is 1e7 times their
-            spread); the test is then NaN.
+            the covariance (for example, fewer groups than restrictions), or the variance of a
+            restriction is zero up to rounding; the test is then NaN.
 
         Examples
         --------
@@ -224,12 +236,15 @@ class Inference(Result):
         R, r = as_restrictions(R, r, self.estimate.shape)
         x = self.estimate.T.reshape(-1)  # coefficients fastest
         df = self.degrees_of_freedom.T.reshape(-1)
-        unit, covariance = self._unit.T.reshape(-1), self._covariance
-        if self._complete is not None and self._null is not None:
+        unit, factor = self._unit.T.reshape(-1), self._factor_of_coefficients()
+        if self._null is not None:
             rows, _ = in_units(R, r, unit, np.ones(k * d))
             if are_determined(rows.reshape(-1, k, d), self._null).all():
-                covariance = self._complete
-        return wald_test(R, r, x, covariance, unit, df)
+                factor = self._factor
+        if not self._joint and np.count_nonzero(R.reshape(-1, k, d).any(axis=(0, 2))) > 1:
+            warn_caller(SEPARATE, InferenceWarning)
+            factor = np.full_like(factor, np.nan)
+        return wald_test(R, r, x, factor, unit, df)
 
     def equal_slopes(self) -> WaldTest:
         """Test that each slope is the same at all quantiles, jointly.
@@ -277,27 +292,13 @@ class Inference(Result):
             ``value``, ``standard_error``, ``lower`` and ``upper``, (m,) or (m, k), lazy for a Dask
             array. The error is NaN for a row whose value the data do not determine: its entry for a
             coefficient without an error is not zero (or, if columns depend, the row violates the
-            dependence), or where it is lost in rounding errors, as next to columns whose mean is
-            1e7 times their spread. Student's t has the least degrees of freedom of the
-            coefficients.
-
-        Warns
-        -----
-        InferenceWarning
-            If an error is lost in rounding errors (not for a Dask array, which is read later).
+            dependence). Student's t has the least degrees of freedom of the coefficients.
         """
         quantile = t_of_tail(0.5 * (1.0 - as_level(level)), self._least_df())
         A_new = self._labels.design(A_new, len(self.estimate))
         value = product(A_new, self.estimate, "A_new")
         unit = self._unit.reshape(len(self.estimate), -1)
-        covariance = self._covariance if self._complete is None else self._complete
-        error = standard_errors(A_new, covariance, unit, self._null, "A_new")
-        if isinstance(error, np.ndarray) and (error < 0.0).any():
-            warn_caller(
-                f"the variance of {(error < 0.0).sum()} of the fitted values {LOST_TO_ROUNDING}",
-                InferenceWarning,
-            )
-        error = np.where(error < 0.0, np.nan, error)
+        error = standard_errors(A_new, self._factor, unit, self._null, "A_new")
         if self.estimate.ndim == 1:
             error, quantile = error[:, 0], quantile[0]
         return Prediction(value, error, value - quantile * error, value + quantile * error)

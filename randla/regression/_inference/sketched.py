@@ -41,9 +41,10 @@ from scipy.special import fdtrc
 from randla._typing import Array
 from randla.regression._errors.clusters import cluster_errors, sum_groups
 from randla.regression._errors.data import FittedData
-from randla.regression._errors.errors import Errors, diagonal
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.factors import root_of_one_variance
 from randla.regression._errors.fit import LeastSquaresFit, OneSketch
-from randla.regression._errors.independent_rows import robust_errors, sum_rows
+from randla.regression._errors.independent_rows import factor_of_meat, robust_errors, sum_rows
 from randla.regression._errors.options import CLUSTERED, InferenceOptions
 from randla.regression._errors.satterthwaite import moments
 from randla.regression._errors.whitened_rows import (
@@ -77,11 +78,12 @@ _EPS = float(np.finfo(np.float64).eps)
 def sketched_errors(
     fit: LeastSquaresFit, data: FittedData | None, options: InferenceOptions
 ) -> tuple[Errors, Array]:
-    """Statistical errors, with degrees of freedom of the total, and the sketch's covariance."""
+    """Statistical errors, with degrees of freedom of the total, and the factor of the sketch."""
     sketch, kind = fit.sketch, options.kind
     assert sketch is not None
     m, K = sketch.n_rows, fit.inverse
-    algorithmic = variance_factor(m, fit.rank, sketch.population) * _kron(fit.products, K @ K.T)
+    ratio = variance_factor(m, fit.rank, sketch.population)
+    algorithmic = root_of_one_variance(ratio * fit.products, K)
     if kind == "iid":
         errors = _iid(fit, sketch, fit.n_rows if data is None else data.n_rows)
     elif data is None:
@@ -92,8 +94,8 @@ def sketched_errors(
         errors = _of_rows(_unbiased(fit, sketch), sketch, data, options)
     df = errors.degrees_of_freedom
     if kind != "iid":
-        parts = [diagonal(V, df.shape) for V in (errors.covariance, algorithmic)]
-        df = _of_a_sum(parts, [df, float(m - fit.rank)])
+        of_sketch = replace(errors, factor=algorithmic)
+        df = _of_a_sum([errors.variances, of_sketch.variances], [df, float(m - fit.rank)])
     return replace(errors, degrees_of_freedom=df), algorithmic
 
 
@@ -104,10 +106,6 @@ def _of_a_sum(variances: list[Array], dfs: list[Any]) -> Array:
     squares = sum(share**2 / df for share, df in zip(shares, dfs, strict=True))
     total: Array = np.where(largest > 0.0, (shares[0] + shares[1]) ** 2 / squares, dfs[1])
     return np.where(np.isnan(variances[0]), np.nan, total)
-
-
-def _kron(products: Array, G: Array) -> Array:
-    return np.asarray(np.kron(products, G), np.float64)
 
 
 def _unbiased(fit: LeastSquaresFit, sketch: OneSketch) -> LeastSquaresFit:
@@ -124,7 +122,7 @@ def _iid(fit: LeastSquaresFit, sketch: OneSketch, n_rows: int) -> Errors:
     elif sketch.n_rows > _SHARE * n_rows:
         notes.append(f"the sketch has {sketch.n_rows} rows for {n_rows}: {_ONE_VARIANCE}")
     return Errors(
-        _kron(fit.products / (n_rows - fit.rank), K @ K.T),
+        root_of_one_variance(fit.products / (n_rows - fit.rank), K),
         np.full(fit.Y.shape, float(sketch.n_rows - fit.rank)),
         "independent errors of one variance" + (" over the weight" if fit.is_weighted else ""),
         tuple(notes),
@@ -144,14 +142,14 @@ def _of_kept_rows(fit: LeastSquaresFit, sketch: OneSketch) -> Errors:
     left = np.maximum(1.0 - (Q * Q).sum(axis=1), _LARGE)  # one minus the leverages
     share = kept.n_rows / len(Q)
     rows = WhitenedRows(Q, kept.R * share**0.5, left, None)
-    covariance = _sandwich(K, _meat(rows, 2), fit.Y.shape[1])
+    factor = factor_of_meat(_meat(rows, 2), K)
     # Each variance is a mean over the kept rows; its own variance follows from their spread.
     terms = ((Q @ K.T)[:, :, None] * (rows.R / left[:, None])[:, None, :]) ** 2  # (rows, d, k)
     spread = terms.var(axis=0) / len(Q)
     mean = terms.mean(axis=0)
     df = np.divide(2.0 * mean**2, spread, out=np.full_like(mean, np.inf), where=spread > 0.0)
     note = f"from {len(Q)} rows of {kept.n_rows}, which miss what few rows decide: pass A and b"
-    return Errors(covariance, df, "independent rows, HC3", (note,), unit=fit.units)
+    return Errors(factor, df, "independent rows, HC3", (note,), unit=fit.units)
 
 
 def _of_rows(
@@ -163,7 +161,7 @@ def _of_rows(
     n_moments = 2 if kind == "robust" else 0
     gram, gradient, products, n_large, meat, of_df = data.sums(
         _sums_of_tile, data.B, data.w, power=_POWERS.get(kind, 0), n_moments=n_moments,
-        shapes=[(r, r), (r, k), (k, k), (), (k * r, k * r), (n_moments, d)],
+        shapes=[(r, r), (r, k), (k, k), (), (k, k, r, r), (n_moments, d)],
         **constants_of(fit, data),
     )  # fmt: skip
     shift = _shift(fit, sketch, data, gram, gradient, products)
@@ -172,14 +170,14 @@ def _of_rows(
     if n_large > 0:
         return _exact(fit, data, kind, gram, shift)
     K = basis(fit, data)
-    covariance = _sandwich(K @ np.linalg.inv(gram), meat, k)
+    factor = factor_of_meat(meat, K @ np.linalg.inv(gram))
     df, assumed = np.full(d, float(data.n_rows - r)), f"independent rows, {kind}"
     if kind == "HC1":
-        covariance *= data.n_rows / (data.n_rows - r)
+        factor *= (data.n_rows / (data.n_rows - r)) ** 0.5
     elif kind == "robust":  # the bound from below, see `satterthwaite`
         df = (K * K).sum(axis=1) ** 2 / (of_df[0] + of_df[1] ** 2)
         assumed = "independent rows, HC3, degrees of freedom of Satterthwaite"
-    return Errors(covariance, np.repeat(df[:, None], k, axis=1), assumed, unit=fit.units)
+    return Errors(factor, np.repeat(df[:, None], k, axis=1), assumed, unit=fit.units)
 
 
 def _sums_of_tile(
@@ -196,10 +194,11 @@ def _sums_of_tile(
 
 
 def _meat(rows: WhitenedRows, power: int) -> Array:
-    """Sum of r r' (x) q q' / (1 - h)^power."""
+    """Sum of r r' (x) q q' / (1 - h)^power, (k, k, r, r)."""
     R = rows.R / (rows.left ** (0.5 * power))[:, None]
     scores = (R[:, :, None] * rows.Q[:, None, :]).reshape(len(R), -1)  # (rows, k r)
-    return scores.T @ scores
+    k, r = R.shape[1], rows.Q.shape[1]
+    return (scores.T @ scores).reshape(k, r, k, r).transpose(0, 2, 1, 3)
 
 
 def _exact(fit: LeastSquaresFit, data: FittedData, kind: str, gram: Array, shift: Array) -> Errors:
@@ -208,12 +207,6 @@ def _exact(fit: LeastSquaresFit, data: FittedData, kind: str, gram: Array, shift
     K = np.linalg.solve(L, fit.inverse.T).T  # K L^-T
     exact = fit._replace(factors=(K,), Y=fit.Y + basis(fit, data) @ shift, sketch=None)
     return robust_errors(data, exact, kind, sum_rows(exact, data, kind))
-
-
-def _sandwich(K: Array, meat: Array, k: int) -> Array:
-    d, r = K.shape
-    V = np.einsum("ja,caeb,lb->cjel", K, meat.reshape(k, r, k, r), K, optimize=True)
-    return V.reshape(k * d, k * d)
 
 
 def _shift(

@@ -11,12 +11,12 @@ from randla._results import Result, warn_caller
 from randla._typing import Array
 from randla._validation import as_array
 from randla.regression._errors.options import InferenceWarning
-from randla.regression._fitted.products import LOST
 
 #: Relative size, in units of rounding errors, below which a direction counts as zero.
 _ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
 _HUGE = 1e150
-LOST_TO_ROUNDING = "is lost in rounding errors: subtract their means from columns of A"
+#: Standard error of a restriction, relative to its terms, that counts as zero.
+_ZERO = 100.0 * float(np.finfo(np.float64).eps)
 #: By how much a redundant restriction may contradict the others.
 _CONTRADICTION = 1e-8
 
@@ -61,22 +61,22 @@ def as_restrictions(R: Any, r: Any, shape: tuple[int, ...]) -> tuple[Array, Arra
     return R, np.broadcast_to(r, len(R))
 
 
-def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: Array) -> WaldTest:
+def wald_test(R: Array, r: Array, x: Array, factor: Array, unit: Array, df: Array) -> WaldTest:
     """F = (Rx - r)'(R V R')^-1 (Rx - r) / q, with q the rank of R and V the covariance.
 
-    `covariance` is that of x / unit. The scales of coefficients may differ by hundreds of powers of
-    ten: each is taken in units of its standard error.
+    `factor` times its transpose is that of x / unit. The scales of coefficients may differ by
+    hundreds of powers of ten: each is taken in units of its standard error.
     """
     touched = R.any(axis=0)
     nu = float(np.fmin.reduce(df[touched]))
-    R, C, unit = R[:, touched], covariance[np.ix_(touched, touched)], unit[touched]
-    if not np.isfinite(C).all():
+    R, F, unit = R[:, touched], factor[touched], unit[touched]
+    if not np.isfinite(F).all():
         warn_caller("the test involves a coefficient that has no error", InferenceWarning)
         return WaldTest(np.nan, np.nan, (len(R), nu))
-    x, sd = x[touched] / unit, np.sqrt(np.maximum(C.diagonal(), 0.0))
+    x, sd = x[touched] / unit, np.linalg.norm(F, axis=1)
     size = np.where(sd > 0.0, sd, np.where(x != 0.0, np.abs(x), 1.0))
     R, r = in_units(R, r, unit, size)
-    x, C = x / size, C / np.outer(size, size)
+    x, F = x / size, F / size[:, None]
     R, r = _independent(R, r)
     excess, tolerance = R @ x - r, _CONTRADICTION * (np.abs(R) @ np.abs(x) + np.abs(r))
     exact: Any = ~R[:, sd > 0.0].any(axis=1)  # of coefficients without errors
@@ -85,17 +85,18 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     R, excess, q = R[~exact], excess[~exact], int((~exact).sum())
     if q == 0:
         return WaldTest(0.0, 1.0, (len(exact), nu))
-    terms = (np.abs(R) @ np.abs(C) * np.abs(R)).sum(axis=1)
-    if ((R @ C * R).sum(axis=1) <= LOST * terms).any():
-        warn_caller(f"the variance of a restriction {LOST_TO_ROUNDING}", InferenceWarning)
+    root, terms = R @ F, np.linalg.norm(np.abs(R) @ np.abs(F), axis=1)
+    errors = np.linalg.norm(root, axis=1)
+    if (errors <= _ZERO * terms).any():
+        warn_caller("the variance of a restriction is zero up to rounding", InferenceWarning)
         return WaldTest(np.nan, np.nan, (q, nu))
-    variances, V = np.linalg.eigh(R @ C @ R.T)
-    if not variances[0] > _ROUNDING * q * variances[-1]:
+    U, s, _ = np.linalg.svd(root / errors[:, None], full_matrices=False)
+    if len(s) < q or not s[-1] ** 2 > _ROUNDING * q * s[0] ** 2:
         warn_caller(
             f"the rank of the covariance is too small for {q} restrictions", InferenceWarning
         )
         return WaldTest(np.nan, np.nan, (q, nu))
-    statistic = float(((V.T @ excess) ** 2 / variances).sum() / q)
+    statistic = float(((U.T @ (excess / errors) / s) ** 2).sum() / q)
     return WaldTest(statistic, f_tail(statistic, q, nu), (q, nu))
 
 

@@ -94,10 +94,8 @@ def bootstrap_quantiles(
     known = null.determined  # of dependent columns some are replaced by others, and never move
     stuck[~known] &= stuck[~known].all(axis=0)
     lost = np.flatnonzero(stuck.T)  # coefficients fastest
-    for covariance in (errors.covariance, errors.complete):
-        if covariance is not None:
-            covariance[lost] = covariance[:, lost] = np.nan
     others = [j for j in lost.tolist() if j % data.d not in errors.reasons]
+    errors.factor[lost] = np.nan
     reasons = {**errors.reasons, **dict.fromkeys(others, _STUCK)}
     notes = (*errors.notes, _IN_TAILS)
     return replace(errors, reasons=reasons, notes=notes)
@@ -269,13 +267,7 @@ def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOption
             )  # fmt: skip
             G = _symmetric(sums[:, :n_pairs], rank)
             steps[batch] = np.linalg.solve(G, sums[:, n_pairs:].reshape(-1, rank, k))
-    errors = spread(data, x, T @ steps, null)
-    if errors.complete is None or null.alone is None:
-        return errors
-    covariance = errors.complete.copy()  # undetermined coefficients are handled later
-    lost = np.flatnonzero(np.tile(null.alone, k))
-    covariance[lost] = covariance[:, lost] = np.nan
-    return replace(errors, covariance=covariance)
+    return spread(data, x, T @ steps, null)
 
 
 def _normal_equations(

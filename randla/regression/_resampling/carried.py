@@ -11,7 +11,7 @@ from copy import copy
 import numpy as np
 
 from randla._tall.whitening import whiten
-from randla.regression._errors.clusters import covariance_of_groups, group_sums
+from randla.regression._errors.clusters import factor_of_groups, group_sums
 from randla.regression._errors.data import FittedData
 from randla.regression._errors.errors import Errors
 
@@ -23,6 +23,6 @@ def without_carried(errors: Errors, data: FittedData) -> Errors:
     d, k = errors.degrees_of_freedom.shape
     T = whiten(copy(data.tall), None if data.w is None else np.sqrt(data.w)).transform
     sums = group_sums(data, T, data.w, data.B[:, :1])
-    reasons = covariance_of_groups(sums, "CR1", n_rows=data.n_rows)[2]
+    reasons = factor_of_groups(sums, "CR1", n_rows=data.n_rows)[2]
     found = {j + d * t: reason for j, reason in reasons.items() for t in range(k)}
     return errors.without({j: found[j] for j in found.keys() - errors.reasons.keys()})

@@ -12,6 +12,7 @@ from randla._random import draw_key, hashes
 from randla._typing import Array
 from randla.regression._errors.data import FittedData
 from randla.regression._errors.errors import NOT_DETERMINED, Errors
+from randla.regression._errors.factors import root_of_rows
 from randla.regression._errors.options import InferenceOptions
 from randla.regression._kernels import resampling as kernels
 
@@ -126,29 +127,25 @@ def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
             f"got {data.n_rows} rows"
         )
     flat = moves.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
-    centered = flat - flat.mean(axis=0)
-    covariance = complete = centered.T @ centered / (m - 1)
+    F = root_of_rows(flat - flat.mean(axis=0)) / (m - 1) ** 0.5
     reasons = dict.fromkeys(np.flatnonzero(~null.determined).tolist(), NOT_DETERMINED)
     if null.alone is not None:
+        F[np.tile(null.alone, k)] = np.nan
         reasons |= dict.fromkeys(np.flatnonzero(null.determined & null.alone).tolist(), _ALONE)
-    if reasons:
-        lost = (np.array(list(reasons)) + d * np.arange(k)[:, None]).ravel()
-        covariance = complete.copy()
-        covariance[lost] = covariance[:, lost] = np.nan
-        moves[:, list(reasons)] = np.nan
+    moves[:, list(reasons)] = np.nan
     # The spread of m replicates is known with m - 1 degrees of freedom.
     df = np.full((d, k), float(min(free, m - 1)))
     notes: tuple[str, ...] = ()
     if m <= k * d:
         notes = (f"{m} replicates of {k * d} coefficients: joint tests need more of them",)
     return Errors(
-        covariance,
+        F,
         df,
         f"independent {by}, {m} refits with random weights",
         notes,
         x + data.coefficient_units * moves,
         reasons=reasons,
         unit=data.coefficient_units,
-        complete=complete if rank < d else None,
         null=null.basis if rank < d else None,
+        undetermined=~null.determined if rank < d else None,
     )

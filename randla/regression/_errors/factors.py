@@ -1,0 +1,47 @@
+"""Factors F of covariances F F', built from columns in which A is well conditioned.
+
+With A K orthonormal and C the covariance of K^-1 x, F is K times a root of C. Errors of C, squared
+quantities, do not grow with the condition number of A; errors of K do, but are not squared.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg.lapack import dpstrf
+
+from randla._typing import Array
+
+#: Pivots of a matrix of correlations that count as zero.
+_RANK = 1e-14
+
+
+def root(C: Array) -> Array:
+    """F with F F' = C for a positive semidefinite C, of as many columns as the rank of C, or one.
+
+    By Cholesky's method with pivots, of the correlations: rounding errors in C do not become
+    directions of their own, which would be their square roots.
+    """
+    if not C.size:  # which LAPACK refuses
+        return np.empty((0, 1))
+    size = np.sqrt(np.maximum(C.diagonal(), 0.0))
+    scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
+    L, pivots, rank, _ = dpstrf(C * scale * scale[:, None], tol=_RANK, lower=1)
+    F = np.zeros((len(C), max(rank, 1)))
+    F[pivots - 1, :rank] = np.tril(L)[:, :rank]
+    return size[:, None] * F
+
+
+def root_of_one_variance(products: Array, K: Array) -> Array:
+    """The factor of `products` (k, k), those between fits zero if they are unknown, times K K'."""
+    known = np.where(np.isnan(products), 0.0, products)
+    return np.asarray(np.kron(root(known), K), np.float64)
+
+
+def root_of_rows(rows: Array) -> Array:
+    """F with F F' = rows' rows, of at most as many columns as rows."""
+    return np.asarray(np.linalg.qr(rows, mode="r").T, np.float64)
+
+
+def in_columns(K: Array, half: Array) -> Array:
+    """Factor (k d, p) of coefficients K z from that of z, (k, r, p)."""
+    return (K @ half).reshape(len(half) * len(K), half.shape[2])
