@@ -23,20 +23,27 @@ _MAX_PROCESSES = 61  # of a pool on Windows
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m randla", description="randla " + __version__)
+    parser = argparse.ArgumentParser(
+        prog="python -m randla",
+        description="Compile the functions of randla before you need them. Otherwise each is "
+        "compiled when you first call it, once on a machine.",
+    )
+    parser.add_argument("--version", action="version", version=f"randla {__version__}")
     command = parser.add_subparsers(required=True, metavar="command").add_parser(
         "compile",
-        help="compile all kernels once, for later processes",
-        description="Compile the kernels of all public functions once and keep them on disk, so "
-        "that no first call waits for the compiler: for a container image or a classroom. The "
-        "functions of your own state-space models are compiled when they first run.",
+        help="compile now and store the result on disk ('compile --help' lists its options)",
+        description="Compile all public functions, or those of some families, and store the result "
+        "on disk, so that no later call waits for the compiler: for a container image or a "
+        "classroom. It takes a few minutes. The functions of your own state-space models are "
+        "compiled when they first run.",
     )
     command.add_argument(
-        "family", nargs="*", help=f"one or more of: {', '.join(FAMILIES)}; all if there is none"
+        "family", nargs="*", help=f"any of {', '.join(FAMILIES)}; default: all of them"
     )
     command.add_argument(
-        "-j", "--jobs", type=int, default=os.cpu_count() or 1, help="processes; default: one a core"
-    )
+        "-j", "--jobs", type=int, default=os.cpu_count() or 1,
+        help="number of processes; default: the number of cores",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     if unknown := [family for family in given.family if family not in FAMILIES]:
         command.error(f"family must be one of {', '.join(FAMILIES)}, got {unknown[0]!r}")

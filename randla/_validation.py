@@ -32,12 +32,18 @@ def as_array(
     """
     array = _as_ndarray(x, name, not finite if missing is None else missing)
     if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"{name} must be {ndim}-D, got shape {array.shape}")
+        hint = one_column_hint(name) if (array.ndim, ndim) == (1, 2) else ""
+        raise ValueError(f"{name} must be {ndim}-D, got shape {array.shape}{hint}")
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:  # or byte-swapped
         array = array.astype(np.float64)
     if finite:
         require_finite(array, name)
     return read_only(array)
+
+
+def one_column_hint(name: str) -> str:
+    """What to do with a vector where a matrix is expected."""
+    return f": if it is one column, use {name}.reshape(-1, 1)"
 
 
 def _as_ndarray(x: Any, name: str, missing: bool) -> NDArray[Any]:
@@ -51,7 +57,9 @@ def _as_ndarray(x: Any, name: str, missing: bool) -> NDArray[Any]:
     try:
         array = np.asarray(x)
     except (TypeError, ValueError) as error:  # ragged lists, objects that refuse conversion
-        got = type(x).__name__
+        got = f"a {type(x).__name__}"
+        if isinstance(x, (list, tuple)):
+            got += " whose entries differ in length"
         raise ValueError(f"{name} must be a rectangular array of numbers, got {got}") from error
     if array.dtype.kind not in "biuf":  # booleans and numbers
         kind = "complex numbers" if array.dtype.kind == "c" else f"dtype {array.dtype}"
@@ -164,11 +172,12 @@ def require_rhs_shape(
         )
 
 
-def as_vector(x: Any, name: str, *, size: int | None = None) -> FloatArray:
-    """`x` as a read-only 1-D array, of a given size if one is stated."""
+def as_vector(x: Any, name: str, *, size: int | None = None, each: str = "") -> FloatArray:
+    """`x` as a read-only 1-D array, of a given size if one is stated: one number for `each`."""
     array = as_array(x, name)
     if array.ndim != 1 or (size is not None and array.size != size):
         expected = "1-D" if size is None else f"of shape ({size},)"
+        expected += f", one number for each {each}" if each else ""
         raise ValueError(f"{name} must be {expected}, got shape {array.shape}")
     return array
 
@@ -189,9 +198,11 @@ def as_points(X: Any, name: str = "X", *, dim: int | None = None, of: str = "X")
     return array
 
 
-def as_weights(w: Any, size: int, name: str, *, positive_sum: bool = True) -> FloatArray:
+def as_weights(
+    w: Any, size: int, name: str, *, positive_sum: bool = True, each: str = ""
+) -> FloatArray:
     """`w` as a read-only float64 vector of non-negative weights that do not all vanish."""
-    array = as_vector(w, name, size=size).astype(np.float64, copy=False)
+    array = as_vector(w, name, size=size, each=each).astype(np.float64, copy=False)
     if (array < 0).any():  # NaN has been refused
         raise ValueError(f"{name} must be non-negative, got {array.min():g}")
     if positive_sum and not (array > 0).any():
@@ -309,5 +320,6 @@ def as_indices(rows: Any, n: int, name: str = "rows") -> NDArray[np.int64]:
         )
     out = array.astype(np.int64)
     if out.size and not (-n <= out.min() and out.max() < n):
-        raise ValueError(f"{name} must be row indices below {n}, got {out.min()} to {out.max()}")
+        wrong = out[(out < -n) | (out >= n)][0]
+        raise ValueError(f"{name} must be row indices from 0 to {n - 1}, got {wrong}")
     return np.where(out < 0, out + n, out)  # from the end, as in Python

@@ -91,6 +91,17 @@ def test_help_names_the_families(capsys):
     assert all(family in shown for family in FAMILIES)
 
 
+def test_version_and_help_of_the_program(capsys):
+    for option, text in (
+        ("--version", f"randla {randla.__version__}\n"),
+        ("--help", "compile now"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            command_line.main([option])
+        assert stopped.value.code == 0
+        assert text in capsys.readouterr().out
+
+
 def test_calls_of_one_family_follow_one_another():
     tasks = [("a", "", "1"), ("a", "", "2"), ("b", "", "3"), ("b", "", "4"), ("b", "", "5")]
     running = {}

@@ -22,7 +22,7 @@ from dask.layers import ArrayBlockwiseDep
 
 from randla._parallel import WORTH_A_BAR, shown_progress, single_thread, single_threaded_blas
 from randla._tables import from_table
-from randla._validation import is_sparse, require_rhs_shape
+from randla._validation import is_sparse, one_column_hint, require_rhs_shape
 
 #: Largest block of whole rows that is assembled from chunks of columns, in bytes.
 _MAX_BLOCK = 1 << 28
@@ -40,7 +40,8 @@ def as_rows(A: Any, name: str = "A", *, ndim: tuple[int, ...] = (2,)) -> Any:
     A = from_table_of_blocks(A, name)
     if A.ndim not in ndim:
         expected = " or ".join(f"{k}-D" for k in ndim)
-        raise ValueError(f"{name} must be {expected}, got shape {A.shape}")
+        hint = one_column_hint(name) if A.ndim == 1 else ""
+        raise ValueError(f"{name} must be {expected}, got shape {A.shape}{hint}")
     if A.dtype.kind not in "biuf":
         kind = "complex numbers" if A.dtype.kind == "c" else f"dtype {A.dtype}"
         raise TypeError(f"{name} must hold real numbers, got {kind}")
@@ -100,7 +101,10 @@ def as_vector(b: Any, A: Any, name: str) -> Any:
     if shape is None:
         shape = np.shape(b)
     if len(shape) != 1 or shape[0] != A.shape[0]:
-        raise ValueError(f"{name} must have shape ({A.shape[0]},), got shape {shape}")
+        raise ValueError(
+            f"{name} must be of shape ({A.shape[0]},), one number for each row of A, "
+            f"got shape {shape}"
+        )
     return as_columns(b, A, name)
 
 

@@ -97,7 +97,7 @@ class LeastSquaresMatrix(ABC):
 
     def vector(self, values: Any, name: str, *, positive_sum: bool = False) -> Any:
         """The user's vector, finite and not negative, and not of zeros with `positive_sum`."""
-        return as_weights(values, self.n, name, positive_sum=positive_sum)
+        return as_weights(values, self.n, name, positive_sum=positive_sum, each="row of A")
 
     def aligned(self, vector: Any) -> Any:
         """A vector that was checked before, possibly one of a Dask array, as a vector of A."""

@@ -300,7 +300,7 @@ class LazyProblem(ScaledProblem):
         top, top_of_b = np.split(self.tall.weighted_maxima(self._given), [self.n_columns])
         self._scale_rhs(-exponents_of(top_of_b))  # to [1/2, 1)
         if self.root_weights is not None and not top.any():
-            as_weights(self.tall.compute(self.root_weights), self.n, "weights")
+            as_weights(self.tall.compute(self.root_weights), self.n, "weights", each="row of A")
         return top
 
     def rhs_squares(self) -> Array:

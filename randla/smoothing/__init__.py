@@ -18,6 +18,7 @@ from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._models.structural import structural
 from randla.smoothing._models.volatility import StochasticVolatility
+from randla.smoothing._particles.checks import NoSurvivorsError
 from randla.smoothing._particles.ffbs import ffbs
 from randla.smoothing._particles.filter import particle_filter
 from randla.smoothing._particles.filter_errors import DegenerateFilterWarning
@@ -47,6 +48,7 @@ __all__ = [
     "LinearGaussian",
     "MaximumLikelihoodResult",
     "MaximumLikelihoodWarning",
+    "NoSurvivorsError",
     "OnlineFilter",
     "PosteriorResult",
     "PosteriorWarning",

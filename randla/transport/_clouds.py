@@ -8,7 +8,7 @@ coordinates are read in place, a tile at a time, for each projection.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -356,13 +356,15 @@ def as_pair(X: ArrayLike, Y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None
     """Validate two weighted clouds and prepare them."""
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
-    weights = as_weights_or_none(a, len(x), "a"), as_weights_or_none(b, len(y), "b")
+    weights = as_weights_or_none(a, x, "a", "X"), as_weights_or_none(b, y, "b", "Y")
     return prepare([Source(x, weights[0]), Source(y, weights[1])])
 
 
-def as_weights_or_none(w: ArrayLike | None, n: int, name: str) -> NDArray[Any] | None:
-    """Validate the weights of n points; None means equal weights."""
-    return None if w is None else as_weights(w, n, name)
+def as_weights_or_none(
+    w: ArrayLike | None, points: Sized, name: str, of: str
+) -> NDArray[Any] | None:
+    """Validate the weights of the points of a cloud; None means equal weights."""
+    return None if w is None else as_weights(w, len(points), name, each=f"point of {of}")
 
 
 def prepare(sources: Sequence[Source]) -> Clouds:

@@ -49,8 +49,8 @@ def as_arrays(X: Any, Y: Any, a: Any, b: Any) -> tuple[Any, Any, list[Array | No
             f"Y must have points of dimension {x.shape[1]}, like X, got shape {y.shape}"
         )
     weights = (
-        as_weights_or_none(compute(a), len(x), "a"),
-        as_weights_or_none(compute(b), len(y), "b"),
+        as_weights_or_none(compute(a), x, "a", "X"),
+        as_weights_or_none(compute(b), y, "b", "Y"),
     )
     return x, y, list(weights)
 

@@ -127,8 +127,8 @@ def sliced_wasserstein_flow(
     """
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
-    start = Weighted(x, as_weights_or_none(a, len(x), "a"))
-    target = Source(y, as_weights_or_none(b, len(y), "b"))
+    start = Weighted(x, as_weights_or_none(a, x, "a", "X"))
+    target = Source(y, as_weights_or_none(b, y, "b", "Y"))
     descent = Descent.of(n_steps, step, n_projections, directions, progress)
     watch = Watch.of(first_step, callback, every, snapshots, descent.n_steps)
     return descent.run(start, [target], [1.0], watch, step_keys(rng, watch.first_step))
@@ -222,7 +222,8 @@ def sliced_wasserstein_barycenter(
     """
     ys = as_clouds(clouds)
     d = ys[0].shape[1]
-    shares = np.ones(len(ys)) if weights is None else as_weights(weights, len(ys), "weights")
+    weights = np.ones(len(ys)) if weights is None else weights
+    shares = as_weights(weights, len(ys), "weights", each="cloud")
     shares = shares / shares.sum()
     descent = Descent.of(n_steps, step, n_projections, directions, progress)
     watch = Watch.of(first_step, callback, every, snapshots, descent.n_steps)
@@ -240,7 +241,7 @@ def sliced_wasserstein_barycenter(
         n = as_count(n_points, "n_points")
     else:
         n = max(map(len, ys)) if w is None else len(w)
-    w = as_weights_or_none(w, n, "point_weights")
+    w = None if w is None else as_weights(w, n, "point_weights", each="point")
     keys = step_keys(rng, watch.first_step)
     targets = [Source(y, None) for y in ys]  # their statistics are computed once
     if start is None:

@@ -259,7 +259,7 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
             f"weights must have one entry for each of the {len(points)} clouds, got {len(weights)}"
         )
     pairs = enumerate(zip(weights, points, strict=True))
-    return [as_weights_or_none(w, len(x), f"weights[{k}]") for k, (w, x) in pairs]
+    return [as_weights_or_none(w, x, f"weights[{k}]", f"clouds[{k}]") for k, (w, x) in pairs]
 
 
 def _plain(pairs: PairCosts, design: Design) -> tuple[Array, Array, Array]:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import part_bounds, run_parts, showing_progress
 from randla._random import draw_key
 from randla._typing import Array
-from randla._validation import as_choice, as_count, as_flag, as_number, as_points, as_weights
-from randla.transport._clouds import Source
+from randla._validation import as_choice, as_count, as_flag, as_number, as_points
+from randla.transport._clouds import Source, as_weights_or_none
 from randla.transport._controls.control_variates import Columns, Controls, directions_for
 from randla.transport._controls.regression import plain_mean
 from randla.transport._directions.frames import as_frames, choose_frames, the_circle
@@ -196,7 +196,7 @@ def _as_sphere(X: Any, name: str, w: Any, weights_name: str, dim: int | None = N
             f"{name} must have rows of length 1 within {_TOLERANCE:g}, got a row of length "
             f"{worst:.9g}: divide by np.linalg.norm({name}, axis=1, keepdims=True)"
         )
-    return _OnSphere(points, None if w is None else as_weights(w, len(points), weights_name))
+    return _OnSphere(points, as_weights_or_none(w, points, weights_name, name))
 
 
 class _CircleCosts(PairOfClouds):

@@ -194,7 +194,7 @@ def test_options_are_checked():
         ({"method": "full"}, r"for p = 1 or quantiles of a Dask array, got 'full'"),
         ({"method": "preprocess", "p": 3}, "method='preprocess' is for p = 1"),
         ({"method": "sample", "p": np.inf}, "needs p < inf"),
-        ({"size": 30}, "size is for method='sample'"),
+        ({"size": 30}, "size needs method='sample'"),
         ({"size": N + 1, "method": "sample"}, "size must be at least 1 and at most 9000"),
         ({"tau": 1.0}, "tau must be"),
         ({"p": 0.5}, "p must be at least 1"),

@@ -197,8 +197,8 @@ CASES = [
         takes_rng=False,
         bad_options=[
             ({"diffuse": np.ones((2, 2))}, ValueError, "diffuse must have linearly independent"),
-            ({"state_intercept": np.ones((3, 2))}, ValueError, "must have a time axis of the same"),
-            ({"observation_intercept": np.ones(4)}, ValueError, "a time axis of the same T"),
+            ({"state_intercept": np.ones((3, 2))}, ValueError, "vary over the same number"),
+            ({"observation_intercept": np.ones(4)}, ValueError, "vary over the same number of"),
         ],
     ),
     Case(
@@ -239,6 +239,14 @@ CASES = [
             "emission_probs": np.array([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]]),
         },
         values=model_values,
+        bad_options=[
+            (
+                {"initial_probs": [0.5, 0.25]},
+                ValueError,
+                "initial_probs must sum to 1, got a sum of",
+            ),
+            ({"transition_matrix": np.eye(2) / 2}, ValueError, "rows that sum to 1, got a row"),
+        ],
         takes_rng=False,
         integers=False,
     ),

@@ -344,8 +344,8 @@ def test_equal_slices_are_a_constant_bit_for_bit():
 def test_time_axes_of_both_kinds_say_the_same_times():
     ones = np.ones
     text = (
-        r"observation_cov must have a time axis of the same T as transition_matrix with "
-        r"T - 1 = 4 slices, so T = 5, got .* T = 6"
+        r"observation_cov must vary over the same number of times as transition_matrix \(4 "
+        r"entries along its first axis are T - 1 steps, so T = 5\), got .* T = 6\)"
     )
     with pytest.raises(ValueError, match=text):
         LinearGaussian(ones((4, 1, 1)), 1.0, 1.0, ones((6, 1, 1)), 0.0, 1.0)

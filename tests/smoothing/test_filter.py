@@ -6,6 +6,7 @@ import pytest
 import randla
 from randla import StateSpaceModel, paris, particle_filter
 from randla._random import new_stream
+from randla.smoothing import NoSurvivorsError
 from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.weights import (
     exponentiate,
@@ -288,6 +289,8 @@ def test_what_goes_wrong_is_named_with_its_time():
     ]):  # fmt: skip
         with pytest.raises(ValueError, match=text):
             particle_filter(model.replace([k, 1.0]), np.zeros(5), n_particles=50, rng=0)
+    with pytest.raises(NoSurvivorsError, match="t = 3"):
+        particle_filter(model.replace([0, 1.0]), np.zeros(5), n_particles=50, n_runs=3, rng=0)
     with pytest.raises(ValueError, match=r"^(log_)?transition .* t = (2|1 to 2)"):
         paris(model.replace([5, 1.0]), np.zeros(4), "state", n_particles=20, rng=0)
     good = particle_filter(model.replace([-1, 1.0]), np.zeros(5), n_particles=50, rng=0)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from randla import AdditiveFunctional, StateSpaceModel, ffbs, paris, ppg
+from randla import AdditiveFunctional, StateSpaceModel, ffbs, maximum_likelihood, paris, ppg
 from tests.smoothing import models, reference
 
 # Few particles, so that the tests are quick.
@@ -152,8 +152,10 @@ def test_score_needs_densities():
     with pytest.raises(ValueError, match="theta of size 0"):
         ffbs(models.chain, models.SYMBOLS, "score", **OPTIONS)
     model = StateSpaceModel(**{**models.WALK, "log_initial": None})
-    with pytest.raises(ValueError, match="log_initial=None"):
+    with pytest.raises(ValueError, match="log_initial=None: give them to StateSpaceModel"):
         ffbs(model, Y, "score", **OPTIONS)
+    with pytest.raises(ValueError, match=r"must have its log densities .* without log_initial"):
+        maximum_likelihood(model, Y)
 
 
 def zero(x, y, theta, out):

@@ -136,5 +136,7 @@ def test_what_such_models_cannot_do_is_said():
         particle_filter(model, y[:7], n_particles=10)
     with pytest.raises(ValueError, match="functional='score' needs densities and their scores"):
         paris(model, y, "score", n_particles=10)
+    with pytest.raises(ValueError, match=r"method='ppg' needs densities, .* use method='exact'"):
+        maximum_likelihood(model, y)
     with pytest.raises(ValueError, match="optimizer='em' needs a LinearGaussian without"):
         maximum_likelihood(model, y, method="exact", optimizer="em", free="initial_mean")

@@ -55,8 +55,13 @@ class LstsqOptions:
             as_choice(sketch, "sketch", ("auto", *SKETCHES))
         elif not isinstance(sketch, Sketch):
             listed = ", ".join(repr(name) for name in ("auto", *SKETCHES))
-            kind = type(sketch).__name__
-            raise TypeError(f"sketch must be one of {listed} or a sketching operator, got {kind}")
+            got = type(sketch).__name__
+            if isinstance(sketch, type):
+                got = f"the class {sketch.__name__}"
+            raise TypeError(
+                f"sketch must be one of {listed} or a sketching operator, such as SRHT(m, n), "
+                f"got {got}"
+            )
         if eps is not None:
             eps = as_number(eps, "eps", low=0.0, closed="neither")
         delta = as_number(delta, "delta", low=0.0, high=1.0, closed="neither")
@@ -90,7 +95,10 @@ def _consistent_size(eps: Any, sketch_size: Any, sketch: Any, method: str) -> in
     uses_sketch = method == "sketch-and-solve" or method in _PRECONDITIONED
     if eps is not None:
         if sketch_size is not None:
-            raise ValueError(f"eps and sketch_size={sketch_size} exclude each other: give one")
+            raise ValueError(
+                f"eps or sketch_size must be given, not both, got eps={eps:g} and "
+                f"sketch_size={sketch_size}"
+            )
         if method not in ("auto", "sketch-and-solve"):
             raise ValueError(
                 f"eps requests one sketch: method must be 'auto' or 'sketch-and-solve', "

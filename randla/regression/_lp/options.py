@@ -62,7 +62,7 @@ def as_options(
     if method == "sample" and p == np.inf:
         raise ValueError("method='sample' needs p < inf, got p = inf")
     if size is not None and method != "sample":
-        raise ValueError(f"size is for method='sample', got method={method!r}")
+        raise ValueError(f"size needs method='sample', got method={method!r}")
     if lazy and method == "full" and p == 1.0:
         raise ValueError(
             "method must be 'auto', 'preprocess' or 'sample' for p = 1 or quantiles of a Dask "
@@ -104,5 +104,6 @@ def _as_penalty(l1: Any, d: int, p: float) -> Array:
     if (values < 0.0).any():
         raise ValueError(f"l1 must be non-negative, got {values.min():g}")
     if p != 1.0 and (values > 0.0).any():
-        raise ValueError(f"l1 must be 0 unless p = 1 or tau is given, got p = {p:g}")
+        advice = ": lstsq has ridge= instead" if p == 2.0 else ""
+        raise ValueError(f"l1 must be 0 unless p = 1 or tau is given, got p = {p:g}{advice}")
     return np.broadcast_to(values, (d,)).copy()  # one a column

@@ -176,7 +176,9 @@ class LpRegressionResult(LinearFit):
         """
         rearranges = as_flag(rearrange, "rearrange")
         if rearranges and self._p > 1.0:
-            raise ValueError("rearrange must be False unless the fit is of quantiles")
+            raise ValueError(
+                f"rearrange=True needs a fit of quantiles (tau=[...]), got one with p = {self._p:g}"
+            )
         values = super().predict(A_new)
         if not rearranges or values.ndim == 1:
             return values

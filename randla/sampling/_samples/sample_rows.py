@@ -269,8 +269,13 @@ def _as_options(
     if p is None:
         p = scores.p if isinstance(scores, Scores) else 2.0
     p = as_power(p)
-    if (size is None) == (eps is None):
-        raise ValueError(f"size or eps must be given, but not both, got {size} and {eps}")
+    if size is None and eps is None:
+        raise ValueError(
+            "size (the number of rows) or eps (the relative error of norms) must be given, got "
+            "neither: for example size=200 or eps=0.5"
+        )
+    if size is not None and eps is not None:
+        raise ValueError(f"size or eps must be given, not both, got size={size} and eps={eps}")
     if size is not None:
         size = as_count(size, "size", maximum=n, note=", the number of rows of A")
     else:
@@ -375,8 +380,9 @@ def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:
         form = worst
     else:
         raise ValueError(
-            "size must be given instead of eps unless scores are Lewis weights, sensitivities, "
-            f"or leverage scores for p=2, got eps={eps:g} with scores of kind {kind!r}"
+            "eps must be left out with these scores, for which it determines no size, got "
+            f"eps={eps:g} with scores of kind {kind!r}: give size, or use Lewis weights, "
+            "sensitivities, or leverage scores with p=2"
         )
     quantile = NormalDist().inv_cdf(1.0 - 0.05 / d)  # union bound over d groups
     return float(max(np.interp(p, *_CALIBRATION) ** 2 * form, quantile**2 * d) / eps**2)

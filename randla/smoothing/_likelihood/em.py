@@ -90,7 +90,10 @@ class _Volatility:
         self.free = set(parameters.names)
 
     def exact(self, model: StochasticVolatility) -> Array:
-        raise ValueError("method='exact' needs a LinearGaussian or DiscreteHMM model")
+        raise ValueError(
+            "method='exact' needs a LinearGaussian or DiscreteHMM model, got "
+            f"{type(model).__name__}: leave method out to use particles"
+        )
 
     def maximize(self, model: StochasticVolatility, statistics: Array) -> Array:
         phi, sigma, beta = map(float, model.theta)

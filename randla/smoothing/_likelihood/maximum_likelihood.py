@@ -246,6 +246,8 @@ def maximum_likelihood(
     family = None
     if optimizer == "em":
         family = em_family(model, [series.y for series in data], parameters)
+    if method != "exact" and (family is None or n_final):
+        _require_densities(model, method)
     n_parameters = _count(model, parameters, len(data))
     newton: NewtonResult | None = None
     n_units = n_steps + (1 if n_final else 0)  # of the progress bar
@@ -299,6 +301,26 @@ def maximum_likelihood(
         optimizer=optimizer,
         at_boundary=np.zeros(len(parameters.names), np.bool_),
     )
+
+
+def _require_densities(model: StateSpaceModel, method: str) -> None:
+    """Raise ValueError unless scores of the model can be estimated by particles."""
+    model._require_start()
+    functions = model._compiled.functions
+    if functions.score_initial is not None:
+        return
+    if functions.is_ready:
+        raise ValueError(
+            f"method={method!r} needs densities, got a {type(model).__name__} with a singular "
+            "covariance, intercepts or a time axis, which has none: use method='exact'"
+        )
+    missing = [n for n in ("log_initial", "log_transition") if getattr(functions, n) is None]
+    if missing:
+        raise ValueError(
+            "model must have its log densities log_initial and log_transition (or score_initial "
+            f"and score_step) for maximum_likelihood, got one without {' and '.join(missing)}: "
+            "give them to StateSpaceModel, or call posterior(method='pmmh'), which needs neither"
+        )
 
 
 def _require_exact(method: str, optimizer: str) -> None:

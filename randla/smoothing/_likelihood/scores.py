@@ -47,7 +47,7 @@ class ExactScores:
         else:
             raise ValueError(
                 "method='exact' needs a LinearGaussian or DiscreteHMM model, "
-                f"got {type(model).__name__}"
+                f"got {type(model).__name__}: leave method out to use particles"
             )
 
     def value_and_score(self, model: Any) -> tuple[float, Array]:

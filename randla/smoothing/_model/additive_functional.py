@@ -152,8 +152,8 @@ def _score(functions: ModelFunctions) -> AdditiveFunctional:
     for name in ("log_initial", "log_transition"):
         if getattr(functions, name) is None:
             raise ValueError(
-                f"functional='score' needs a model with score_initial and score_step, or with "
-                f"log_initial and log_transition, got {name}=None"
+                "functional='score' needs a model with log_initial and log_transition, or with "
+                f"score_initial and score_step, got {name}=None: give them to StateSpaceModel"
             )
     first, step = functionals.make_numeric_score(
         functions.log_initial,

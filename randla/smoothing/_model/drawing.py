@@ -30,7 +30,9 @@ def draw_paths(
     inputs is that of `time`.
     """
     if model.observe is None:
-        raise ValueError("observe must be given to the model to draw observations, got None")
+        raise ValueError(
+            "observe must be given to StateSpaceModel before it can draw observations, got None"
+        )
     model._require_times(n_steps if start is None else time + 1 + n_steps)
     if start is None:
         model._require_start()

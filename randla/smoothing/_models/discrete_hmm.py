@@ -141,5 +141,7 @@ def as_probabilities(table: NDArray[Any], name: str) -> Array:
     sums = table.sum(-1, keepdims=True)
     worst = sums.flat[np.argmax(np.abs(sums - 1.0))]
     if abs(worst - 1.0) > 1e-6:  # beyond the error of printing six digits
-        raise ValueError(f"{name} must have sums of one, got {worst:g}")
+        if table.ndim == 1:
+            raise ValueError(f"{name} must sum to 1, got a sum of {worst:g}")
+        raise ValueError(f"{name} must have rows that sum to 1, got a row with the sum {worst:g}")
     return read_only(table / sums)

@@ -77,9 +77,13 @@ def as_parts(arguments: dict[str, Any]) -> dict[str, Array]:
             or 0 in part.shape
             or (part.ndim > len(size) and name.startswith("initial"))
         ):
-            axis = "" if name.startswith("initial") else ", maybe behind a time axis"
-            symbol = f"(k, {d})" if name == "observation_matrix" else str(size)
-            raise ValueError(f"{name} must have shape {symbol}{axis}, got shape {part.shape}")
+            inner = f"k, {d}" if name == "observation_matrix" else ", ".join(map(str, size))
+            axis = f", or ({_times(name)}, {inner}) if it varies in time"
+            axis = "" if name.startswith("initial") else axis
+            raise ValueError(
+                f"{name} must have shape ({inner}{',' * (len(size) == 1)}){axis}, got shape "
+                f"{part.shape}"
+            )
         parts[name] = _symmetric(part, name) if name.endswith("cov") else part
     return parts
 
@@ -89,7 +93,11 @@ def _full(array: NDArray[Any], name: str) -> NDArray[Any]:
     ndim = 1 if name in _VECTORS else 2
     array = array.reshape((1,) * ndim) if array.ndim == 0 else array
     if not ndim <= array.ndim <= ndim + 1:
-        raise ValueError(f"{name} must be {ndim}-D, or a number, got shape {array.shape}")
+        what = "a number or a vector" if ndim == 1 else "a number or a 2-D array"
+        raise ValueError(
+            f"{name} must be {what}, or one for each time along the first axis, got shape "
+            f"{array.shape}"
+        )
     return array
 
 
@@ -120,14 +128,22 @@ def number_of_times(parts: dict[str, Array]) -> tuple[int | None, str]:
         if n_times is None:
             n_times, source = n, says
         elif n != n_times:
-            raise ValueError(f"{name} must have a time axis of the same T as {source}, got {says}")
+            raise ValueError(
+                f"{name} must vary over the same number of times as {source}, got {says}"
+            )
     return n_times, source
+
+
+def _times(name: str) -> str:
+    """Length of the time axis of an argument: of steps from one time to the next, or of times."""
+    return "T - 1" if name in _OF_STEPS else "T"
 
 
 def _axis(name: str, length: int) -> str:
     if name in _OF_STEPS:
-        return f"{name} with T - 1 = {length} slices, so T = {length + 1}"
-    return f"{name} with T = {length} slices"
+        steps = f"{length} entries along its first axis are T - 1 steps"
+        return f"{name} ({steps}, so T = {length + 1})"
+    return f"{name} ({length} entries along its first axis, so T = {length})"
 
 
 def as_directions(diffuse: ArrayLike | None, d: int) -> tuple[Array, NDArray[np.bool_]]:

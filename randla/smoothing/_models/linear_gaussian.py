@@ -265,7 +265,7 @@ class LinearGaussian(ReadyModel):
     def _require_length(self, n: int) -> None:
         if self._n_times not in (None, n):
             raise ValueError(
-                f"y must have as many times as the model, which has {self._times_from}, got {n}"
+                f"y must have as many times as the model has by {self._times_from}, got {n}"
             )
 
     def _series(self, y: ArrayLike, inputs: ArrayLike | None = None) -> Series:
@@ -289,7 +289,7 @@ class LinearGaussian(ReadyModel):
     def _require_times(self, n_times: int) -> None:
         if self._n_times is not None and n_times > self._n_times:
             raise ValueError(
-                "n_steps must not lead beyond the times of the model, which has "
+                "n_steps must not lead beyond the times that the model has by "
                 f"{self._times_from}, got {n_times} times: make a model of more times"
             )
 

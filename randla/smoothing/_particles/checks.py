@@ -30,7 +30,13 @@ class WeightError(ValueError):
 
 
 class NoSurvivorsError(WeightError):
-    """All particles have weight zero."""
+    """All particles have weight zero: none of them can explain an observation.
+
+    A `ValueError`, raised by `particle_filter`, `start_filter`, `paris`, `ffbs`, `ppg` and
+    `particle_gibbs`; the message names the time. With several runs of a filter, it is raised only
+    if no run survives. Catch it where parameters that are far from the data are no mistake, as in
+    a search over parameters of your own: the estimated likelihood is zero.
+    """
 
 
 def raise_for_status(info: NDArray[np.int64], states: Array | None = None) -> None:

@@ -103,8 +103,9 @@ def particle_filter(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, or a density gives NaN, or all particles have weight
-        zero at some time (the message names it).
+        If an argument is not as described, or a density gives NaN.
+    smoothing.NoSurvivorsError
+        If all particles have weight zero at some time (the message names it). A `ValueError`.
 
     See Also
     --------

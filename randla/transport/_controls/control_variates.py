@@ -331,6 +331,7 @@ def custom_controls(pair: Any) -> Controls:
 
 
 _CUSTOM = (
-    "control_variate must be a name, None, or a pair (function of (L, d) directions -> (L, k) "
-    "values, their k exact means), {}"
+    f"control_variate must be one of None, {', '.join(map(repr, (*FAMILIES, 'auto')))}, or a pair "
+    "(function, means), where the function takes directions (L, d) and returns values (L, k), and "
+    "means are the k exact means of these values, {}"
 )

@@ -63,6 +63,7 @@ def test_a_second_pass(trial, sketch, m, least):
     assert_covers(trial, covered(trial, sketch, m, "robust", with_data=True), least)
 
 
+@pytest.mark.filterwarnings("ignore:no standard error")  # in 1 of 1000; counted as a miss
 @pytest.mark.parametrize("sketch", ["gaussian", "srht"])
 @pytest.mark.parametrize(("m", "least"), [(40, 0.92), (300, 0.895)])
 @claim(
