@@ -180,6 +180,10 @@ def _opened(text: Any, data: Any, weights: Any, na: str) -> tuple[Model, Array, 
     sides = set(getattr(formula, "_structure", ()))
     if sides != {"lhs", "rhs"} or isinstance(formula.rhs, tuple):
         raise ValueError(f"formula must have a response and one right side, 'y ~ x', got {text!r}")
+    factors = {f.expr for side in (formula.lhs, formula.rhs) for term in side for f in term.factors}
+    for name in sorted(factors - set(frame.columns)):  # in calls, names of the caller are meant
+        if name.isidentifier():
+            raise ValueError(f"formula must name columns of the data, got {name!r}, which is none")
     columns = frozenset(formula.required_variables) & frozenset(frame.columns)
     kept = _kept(frame, columns, na, "data")
     n_dropped = len(kept) - int(kept.sum())

@@ -38,6 +38,9 @@ def open_tall(
         from randla._tall.dask import DaskMatrix
 
         return DaskMatrix(A, ridge)
+    if isinstance(A, LinearOperator):
+        kind = type(A).__name__
+        raise TypeError(f"{name} must be a matrix whose rows can be read, got a {kind}")
     A = as_matrix(A, name, finite=finite, sparse=True)  # a read-only array, or CSR
     if 0 in A.shape:
         raise ValueError(f"{name} must have rows and columns, got shape {A.shape}")

@@ -168,8 +168,11 @@ def test_nullable_and_categorical_columns():
 
 
 def test_bad_formulas():
+    height = 1.7  # no column: not even where a variable of the caller has the name
+    assert height
     for formula, message in (
-        ("y ~ nothing", "nothing"),
+        ("y ~ nothing", "columns of the data, got 'nothing', which is none"),
+        ("y ~ x + height", "columns of the data, got 'height', which is none"),
         ("y ~~ x", "formula does not fit the data"),
         ("~ x", "formula must have a response"),
         ("y", "formula must have a response"),

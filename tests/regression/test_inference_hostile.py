@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.sparse.linalg import aslinearoperator
 
 from randla.regression import lp_regression, lstsq
 from randla.regression._errors.options import InferenceWarning
@@ -412,3 +413,20 @@ def test_restrictions_of_no_variance(data):
     table = lstsq(A, np.column_stack([b, b])).inference(A, np.column_stack([b, b]))
     with pytest.warns(InferenceWarning, match="zero up to rounding"):
         assert np.isnan(table.wald([0, 1, 0, 0, 0, -1, 0, 0]).statistic)
+
+
+@pytest.mark.parametrize("fit", [lstsq, lambda A, b: lp_regression(A, b, tau=0.5)])
+def test_responses_near_the_smallest_number(fit, data):
+    A, b = data
+    usual = fit(A, b).inference(A, b).standard_error
+    found = fit(A, 1e-290 * b).inference(A, 1e-290 * b).standard_error
+    np.testing.assert_allclose(found, 1e-290 * usual, rtol=1e-9)
+    result = fit(A, 1e-310 * b)
+    with pytest.raises(ValueError, match="b must have an entry above 1e-300"):
+        result.inference(A, 1e-310 * b)
+
+
+def test_fitted_values_need_rows(data):
+    A, b = data
+    with pytest.raises(TypeError, match="A_new must be a matrix whose rows can be read, got a Mat"):
+        lstsq(A, b).inference(A, b).predict(aslinearoperator(A))

@@ -90,6 +90,19 @@ def test_some_rows_are_kept(weighted):
     assert "300 rows of 5000" in " ".join(kept.summary().split())
 
 
+@pytest.mark.parametrize("n_ones", [10, 40])  # of 20,000 rows: 0.15 and 0.6 of the 300 kept
+def test_a_coefficient_that_few_rows_decide_needs_the_data(n_ones):
+    A, b = problem(20_000)
+    A[:, 3] = np.arange(20_000) % (20_000 // n_ones) == 7
+    fit = lstsq(A, np.column_stack([b, -b]), sketch_size=400, rng=3)
+    with pytest.warns(InferenceWarning, match="'x3': too few of the rows kept .* give A and b"):
+        kept = fit.inference(kind="robust")
+    assert np.isnan(kept.standard_error[3]).all()
+    assert np.isfinite(kept.standard_error[:3]).all()
+    passed = fit.inference(A, np.column_stack([b, -b]), kind="robust")
+    assert np.isfinite(passed.standard_error).all()
+
+
 @pytest.mark.parametrize("sketch", SKETCHES)
 @pytest.mark.parametrize("kind", ["CR1", "CR2", "cluster"])
 def test_groups_have_the_errors_of_the_exact_fit(sketch, kind):

@@ -27,6 +27,8 @@ Exponents = NDArray[np.int64]
 
 #: Largest entries of right-hand sides that need no scaling.
 _SMALLEST, _LARGEST = 1e-140, 1e140
+#: Largest entry of a right-hand side below which its digits, or those of its scale, are lost.
+_TINY = 1e-300
 #: Relative difference allowed between the sum of the weights and that of the fit.
 _SAME = 1e-6
 #: Entries of the work arrays of a tile.
@@ -134,12 +136,18 @@ class FittedData:
         if scales is None:
             tall.rescale_columns()
             top = np.asarray(tall.compute(abs(B).max(axis=0)), np.float64)
+            tiny = (top > 0.0) & (top < _TINY)
             moderate = (top == 0.0) | ((top > _SMALLEST) & (top < _LARGEST))
             b_scale = np.where(moderate, 1.0, power_of_two_scale(top))
         else:
             if scales.columns.any():
                 tall.column_scale = np.ldexp(1.0, scales.columns)
-            b_scale = np.ldexp(1.0, scales.rhs)
+            tiny = scales.rhs > -np.log2(_TINY)
+            b_scale = np.ldexp(1.0, np.where(tiny, 0, scales.rhs))
+        if tiny.any():
+            raise ValueError(
+                f"b must have an entry above {_TINY:g} for standard errors: rescale it"
+            )
         if (b_scale != 1.0).any():
             B = B * b_scale
         return cls(tall, B, w, repeats, n_rows, members, b_scale, unit, live)

@@ -49,7 +49,7 @@ def standard_errors(A: Any, factor: Array, unit: Array, null: Array | None, name
     """
     d, k = unit.shape
     F = factor.reshape(k, d, -1)
-    unknown = ~np.isfinite(F).all(axis=2)
+    unknown = np.asarray(~np.isfinite(F).all(axis=2))
     F = np.where(unknown[:, :, None], 0.0, F)
     if F.shape[2] > d:  # columns of other fits
         F = np.swapaxes(np.linalg.qr(np.swapaxes(F, 1, 2), mode="r"), 1, 2)

@@ -94,7 +94,7 @@ class Inference(Result):
     _unit: Array  # like estimate: the factor below is for estimates over it
     _factor: Array  # these four: see `Errors`
     _null: Array | None
-    _undetermined: Array | None
+    _undetermined: Any
     _joint: bool
     _columns: tuple[Any, ...]  # taus or names of right-hand sides; empty for a vector x
     _column_kind: str  # "tau" or "column"

@@ -65,6 +65,10 @@ _SHARE = 0.05
 _FALSE_ALARM = 1e-12
 #: The p of 1 / (1 - h)^p in each kind.
 _POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
+#: Kept rows (an effective number) that must inform on a coefficient, and the least part that they
+#: must show of what all rows contribute to it: else errors came out up to 25 times too small.
+_FEW_KEPT, _LEAST_SEEN = 5.0, 1.0 / 3.0
+_TOO_FEW_KEPT = "too few of the rows kept in the sketch inform on it: give A and b"
 #: How much larger squared distances may be for a sparse sketch, compared with the F law.
 _SPARSE = 4.0
 _OTHERS = (
@@ -149,7 +153,14 @@ def _of_kept_rows(fit: LeastSquaresFit, sketch: OneSketch) -> Errors:
     mean = terms.mean(axis=0)
     df = np.divide(2.0 * mean**2, spread, out=np.full_like(mean, np.inf), where=spread > 0.0)
     note = f"from {len(Q)} rows of {kept.n_rows}, which miss what few rows decide: pass A and b"
-    return Errors(factor, df, "independent rows, HC3", (note,), unit=fit.units)
+    errors = Errors(factor, df, "independent rows, HC3", (note,), unit=fit.units)
+    parts = np.square(Q @ K.T)  # their sum estimates |K_j|^2
+    total = parts.sum(axis=0)
+    few = total**2 < _FEW_KEPT * np.square(parts).sum(axis=0)
+    few |= share * total < _LEAST_SEEN * np.square(K).sum(axis=1)
+    few &= share > 1.0
+    lost = (np.flatnonzero(few) + len(K) * np.arange(fit.Y.shape[1])[:, None]).ravel()
+    return errors.without(dict.fromkeys(lost.tolist(), _TOO_FEW_KEPT))
 
 
 def _of_rows(

@@ -44,8 +44,8 @@ _NO_RANK = (
 )
 _ROUGH = "the fit must have a factor of A, which is too ill-conditioned for its method"
 _FEW_ROWS = (
-    "A must have more rows than columns, or dependent rows: no degrees of freedom are left for the "
-    "errors"
+    "A must have more rows than columns, or dependent rows, for errors to be estimated, got shape "
+    "{}"
 )
 
 
@@ -148,7 +148,7 @@ def _of_factor(
     d, k = solution.Y.shape
     K, norms = np.zeros((d, 0)), np.zeros(d)
     if P is None and solution.rank:  # from the rows of A, which are not more than its columns
-        return _FEW_ROWS
+        return _FEW_ROWS.format(frame.shape)
     if P is not None:
         K, norms = P.forward(np.eye(solution.rank or 0)), column_norms(P.matrix())
     if rows is not None and K.size:

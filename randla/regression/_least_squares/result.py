@@ -262,8 +262,9 @@ class LstsqResult(LinearFit):
             The arguments of `lstsq`, as a fit keeps no data: arrays, sparse matrices, tables or
             Dask arrays, which are read a block at a time. They can be left out only for
             ``kind="iid"``, which then takes one pass in all, also for a sketch; and after one
-            sketch for "robust", which then uses the 300 rows that were kept in its pass. For "iid"
-            after a sketch, and for a LinearOperator, they are not checked: other data go unnoticed.
+            sketch for "robust", which then uses the 300 rows that were kept in its pass (NaN, with
+            a warning, for coefficients on which too few of these inform). For "iid" after a sketch,
+            and for a LinearOperator, they are not checked: other data go unnoticed.
         kind : str, optional
             The assumption about the errors, for n rows and rank d:
 
