@@ -336,7 +336,7 @@ def test_sizes_follow_the_theorems():
     for scores in (lp_sensitivities(A, 1), lewis_weights(A, 1)):
         assert len(sample_rows(A, eps=1e-3, scores=scores, rng=0)) == n
     for scores in ("leverage", "root-leverage", "uniform", np.ones(n)):
-        with pytest.raises(ValueError, match="size must be given instead of eps"):
+        with pytest.raises(ValueError, match="eps must be left out with these scores"):
             sample_rows(A, p=1, eps=0.5, scores=scores)
 
 
