@@ -151,7 +151,7 @@ def test_rounding_does_not_choose_among_columns(d, rows):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_rounding_does_not_decide_about_a_size(seed, rows):
-    """The sum of the scores is the rank, so that the size for 30 % is an integer but for it."""
+    """The sum of the scores is the rank, so that the size for 30% is an integer but for it."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((N, 4))
     X[:, 3] = X[:, 0] + 1e-9 * rng.standard_normal(N)

@@ -170,7 +170,7 @@ def test_ridge_is_unbiased(trial):
 @pytest.mark.parametrize("fraction", [0.02, 0.1, 0.5])
 @pytest.mark.parametrize("n", [2048, 1500])
 @claim(
-    null="90 and 95 % intervals of the exact SRHT cover within 2 points",
+    null="90 and 95% intervals of the exact SRHT cover within 2 points",
     test="one-sided z-tests of the share of coefficients covered in each draw",
     replicates=250,
     false_alarm=1e-7,
@@ -232,7 +232,7 @@ def test_aligned_pairs(trial):
 
 @claim(
     null="intervals hold for dense sketches on the collision attack, and break for sparse ones",
-    test="one-sided z-tests of simultaneous coverage at nominal 95 %",
+    test="one-sided z-tests of simultaneous coverage at nominal 95%",
     replicates=120,
     false_alarm=3e-7,
 )

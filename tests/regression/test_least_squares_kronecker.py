@@ -130,7 +130,7 @@ def test_the_product_is_not_formed():
 
 
 @claim(
-    null="95 % intervals from the structured sketch cover",
+    null="95% intervals from the structured sketch cover",
     test="one-sided z-tests",
     replicates=250,
     false_alarm=1e-7,

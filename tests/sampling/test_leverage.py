@@ -225,7 +225,7 @@ def test_sketched_scores_have_the_error_that_they_state(kind, options):
 def test_extremes_of_sketched_scores_are_as_documented():
     A = np.random.default_rng(10).standard_normal((3000, 50))
     ratio = leverage_scores(A, method="sketch", rng=0) / leverage_scores(A)
-    # 32 combinations. P(the smallest of 3000 is off the documented 0.36 by 0.1) is some 2 %.
+    # 32 combinations. P(the smallest of 3000 is off the documented 0.36 by 0.1) is some 2%.
     assert abs(ratio.min() - 0.36) < 0.1
     assert abs(ratio.max() - 2.1) < 0.5
 

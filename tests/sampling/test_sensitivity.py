@@ -370,7 +370,7 @@ def test_the_largest_needs_few_rows_and_knows_special_cases():
 
 @claim(
     null="the total sensitivity is unbiased and its standard error is right",
-    test="z-test of the mean over 4 powers; 95 % intervals cover 88 to 99.5 % of the time",
+    test="z-test of the mean over 4 powers; 95% intervals cover 88 to 99.5% of the time",
     replicates=150,
     false_alarm=4e-7,
 )
@@ -393,7 +393,7 @@ def test_total_sensitivity(trial):
 
 @claim(
     null="the standard error is right for large powers too",
-    test="99 % intervals cover at least 90 % of the time (they cover 97 %)",
+    test="99% intervals cover at least 90% of the time (they cover 97%)",
     replicates=100,
     false_alarm=1e-5,
 )

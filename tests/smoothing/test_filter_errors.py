@@ -261,7 +261,7 @@ def test_pivot_interval_of_equal_runs():
 
 
 @claim(
-    null="the pivot interval of 8 log-normal runs holds log E[Zhat] in 87 to 93 % at nominal 90 %",
+    null="the pivot interval of 8 log-normal runs holds log E[Zhat] in 87 to 93% at nominal 90%",
     test="share of intervals at three standard deviations, one-sided normal limits",
     replicates=300,
     false_alarm=1e-7,

@@ -320,7 +320,7 @@ def test_other_smoothers_have_no_bound_on_the_bias():
 
 
 @claim(
-    null="with the bound on the bias at least 90 % of nominal 90 % intervals hold, where hardly one"
+    null="with the bound on the bias at least 90% of nominal 90% intervals hold, where hardly one"
     " does without",
     test="share of intervals of three sums of a series with an outlier",
     replicates=60,

@@ -132,7 +132,7 @@ def test_bias_falls_geometrically(trial):
 
 @pytest.mark.filterwarnings("ignore::randla.smoothing.BurnInWarning")
 @claim(
-    null="90 % and 95 % intervals cover after a sufficient burn-in",
+    null="90% and 95% intervals cover after a sufficient burn-in",
     test="binomial, within 3 points of the level",
     replicates=600,
     false_alarm=2e-7,

@@ -211,7 +211,7 @@ def test_particle_maximum_likelihood_of_several_series():
     options = {"n_particles": 50, "n_steps": 40, "n_final": 30, "rng": 0}
     result = maximum_likelihood(START, MANY, free=FREE, **options)
     # Five standard errors in each of two parameters: below 1e-6, but for the bias (Louis' errors
-    # have a noise of some 10 %).
+    # have a noise of some 10%).
     assert (np.abs(result.theta - exact.theta) < 5 * result.monte_carlo_error + 1e-3).all()
     np.testing.assert_allclose(
         result.parameter_standard_error, exact.parameter_standard_error, rtol=0.2

@@ -40,7 +40,7 @@ def test_the_distance_falls(m):
 
 
 @claim(
-    null="nominal 95 % intervals of the trace cover between 94 and 97 %",
+    null="nominal 95% intervals of the trace cover between 94 and 97%",
     test="one-sided normal limits around the bounds",
     replicates=3000,
     false_alarm=1e-6,

@@ -115,7 +115,7 @@ def test_labels_are_uniform(trial):
 @pytest.mark.parametrize("law", ["normal", "bits"])
 @claim(
     null="the test rejects at most alpha of equal laws, about alpha of continuous ones",
-    test="one-sided normal limits at 5 and 20 %",
+    test="one-sided normal limits at 5 and 20%",
     replicates=500,
     false_alarm=1e-7,
 )

@@ -43,7 +43,7 @@ _ROUNDING = 1e-12
 
 
 def hall_sheather(n: float, tau: float) -> float:
-    """Bandwidth in tau for 95 % intervals, halved until tau -+ h are within (0, 1)."""
+    """Bandwidth in tau for 95% intervals, halved until tau -+ h are within (0, 1)."""
     from scipy.special import ndtri
 
     q = ndtri(tau)

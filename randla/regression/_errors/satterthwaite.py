@@ -11,7 +11,7 @@ whose numerator is :math:`G_{jj}^2`. (For a row of leverage near one, its own pa
 cancels the preceding term: :math:`g_i^4 (1 - h_i)^2` replaces both.) As
 :math:`\mathrm{tr}\, B^2 \le (\mathrm{tr}\, B)^2 = (\sum_i g_i^2 h_i)^2` there is a lower bound from
 the same pass; the trace itself costs :math:`O(n d^2)` for each coefficient and is computed if the
-bound is below 100, as above that quantiles differ by less than 1.3 %.
+bound is below 100, as above that quantiles differ by less than 1.3%.
 
 Sources: Bell and McCaffrey, "Bias reduction in standard errors for linear regression with
 multi-stage samples", Survey Methodology 28 (2002), 169-181; Imbens and Kolesár, "Robust standard

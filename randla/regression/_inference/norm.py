@@ -32,7 +32,7 @@ _ALONE = 1e-10
 _SMALL = 1e-12
 _ASSUMED = "independent rows, sandwich with the factors of HC3"
 _UNDETERMINED = "the rows, without those that stand alone, do not determine it"
-_NOTE = "95 % intervals covered in 88 to 95 % of simulations with 100 rows"
+_NOTE = "95% intervals covered in 88 to 95% of simulations with 100 rows"
 
 
 def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:

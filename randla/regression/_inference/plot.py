@@ -36,7 +36,7 @@ def coefficients(inference: Inference, ax: Any) -> Any:
     ax.axvline(0.0, color="0.6", lw=0.8, zorder=0)
     ax.set_yticks(range(d), [_shortened(name) for name in inference.names])
     ax.set_ylim(d - 0.5, -0.5)
-    ax.set_xlabel("coefficient, 95 % interval")
+    ax.set_xlabel("coefficient, 95% interval")
     if k > 1:
         ax.legend()
     return ax

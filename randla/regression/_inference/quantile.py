@@ -43,7 +43,7 @@ _UNDETERMINED = "at tau = {:g} too few rows determine it"
 _ALL_ZERO = "the scores of all groups are zero, as each has as many rows on either side"
 #: Variance, relative to that of independent rows, which is a rounding error.
 _BALANCED = 1e-20
-_OF_CLUSTERS = "in the tails, 95 % intervals for clusters covered in 87 to 98 % of simulations"
+_OF_CLUSTERS = "in the tails, 95% intervals for clusters covered in 87 to 98% of simulations"
 #: Effective rows beyond a fit, for each column, below which standard errors are wide.
 _FEW = 5.0
 #: Loss of a number of rows by rounding errors.

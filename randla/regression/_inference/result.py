@@ -342,7 +342,7 @@ class Inference(Result):
         Returns
         -------
         frame : pandas.DataFrame
-            Columns estimate, std_error, t, p, low, high (of 95 %), indexed by the names; with
+            Columns estimate, std_error, t, p, low, high (of 95%), indexed by the names; with
             several quantiles or right-hand sides by (tau, name) or (column, name).
         """
         return table.as_frame(self)
@@ -351,7 +351,7 @@ class Inference(Result):
         return table.as_html(self)
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot the coefficients with 95 % intervals (needs matplotlib).
+        """Plot the coefficients with 95% intervals (needs matplotlib).
 
         With several quantiles there is a panel for each coefficient, against tau, with a band.
 

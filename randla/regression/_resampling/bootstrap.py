@@ -44,7 +44,7 @@ from randla.regression._resampling.vertex import FittedRows, Near, Vertex
 
 #: Standard errors within which rows are kept; and the factor by which the band is widened.
 _LIMIT, _WIDER = 6.0, 2.0
-_IN_TAILS = "95 % intervals of 100 rows covered in 93-98 % of simulations at 0.5, 72-94 % at 0.95"
+_IN_TAILS = "95% intervals of 100 rows covered in 93-98% of simulations at 0.5, 72-94% at 0.95"
 _STUCK = "all replicates are equal, as rows are few there or b is discrete"
 #: Relative differences of replicates up to which they are rounding errors.
 _EQUAL = 16.0 * float(np.finfo(np.float64).eps)

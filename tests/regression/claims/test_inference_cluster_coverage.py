@@ -46,7 +46,7 @@ def shares_covered(trial, name, kind, n_replicates):
 
 @pytest.mark.parametrize("name", ["ten equal", "uneven", "few treated", "seven treated"])
 @claim(
-    null="CR3 with Bell-McCaffrey degrees of freedom covers at least 92 % of each coefficient",
+    null="CR3 with Bell-McCaffrey degrees of freedom covers at least 92% of each coefficient",
     test="one-sided normal test of the shares of 50 matrices, 3 coefficients",
     replicates=2000,
     false_alarm=1e-7,
@@ -59,7 +59,7 @@ def test_groups_are_covered(trial, name):
 
 @pytest.mark.parametrize("name", ["uneven", "few treated"])
 @claim(
-    null="CR2 with Bell-McCaffrey degrees of freedom covers at least 91 % of each coefficient",
+    null="CR2 with Bell-McCaffrey degrees of freedom covers at least 91% of each coefficient",
     test="one-sided normal test of the shares of 50 matrices, 3 coefficients",
     replicates=2000,
     false_alarm=1e-7,
@@ -71,7 +71,7 @@ def test_groups_are_covered_by_the_unbiased_form(trial, name):
 
 
 @claim(
-    null="CR1 with three treated groups covers less than 86 % of their effect",
+    null="CR1 with three treated groups covers less than 86% of their effect",
     test="one-sided normal test of the shares of 50 matrices",
     replicates=2000,
     false_alarm=1e-7,
@@ -109,7 +109,7 @@ def quantiles_covered(trial, n_groups, kind="cluster"):
 @pytest.mark.filterwarnings("ignore::randla.RandlaWarning")  # of few rows beyond a fit
 @pytest.mark.parametrize(("n_groups", "least"), [(10, (0.9, 0.93, 0.9)), (30, (0.88, 0.93, 0.86))])
 @claim(
-    null="quantiles of groups are covered by 93 % at the median, 86 to 90 % in the tails",
+    null="quantiles of groups are covered by 93% at the median, 86 to 90% in the tails",
     test="one-sided normal test for each of 3 coefficients and 3 quantiles",
     replicates=500,
     false_alarm=1e-7,

@@ -69,7 +69,7 @@ def test_robust_covers(trial, name, n, measured):
 
 
 @claim(
-    null="intervals of one variance cover 95 % where there is one",
+    null="intervals of one variance cover 95% where there is one",
     test="two-sided normal test of the shares of 500 matrices, 2 slopes",
     replicates=2000,
     false_alarm=1e-7,

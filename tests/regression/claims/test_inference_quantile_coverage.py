@@ -1,6 +1,6 @@
 """Intervals of quantile coefficients over repeated data, and formulas that must be seen to fail.
 
-The shrunk density holds in at least 90 % on all designs that it was tried on; see
+The shrunk density holds in at least 90% on all designs that it was tried on; see
 ``benchmarks/regression/inference_quantiles.py`` for the table.
 """
 
@@ -23,7 +23,7 @@ def result_of(A, b, tau, p=1, **options):
 
 
 def held(result, exact):
-    """Which 95 % intervals hold the truth."""
+    """Which 95% intervals hold the truth."""
     low, high = result.confidence_interval()
     return (low <= exact) & (exact <= high)
 
@@ -47,7 +47,7 @@ def assert_each(trial, hits, low, high=1.0):
 
 @pytest.mark.slow
 @claim(
-    null="intervals at 95 % hold 90 % or more beside a skewed regressor",
+    null="intervals at 95% hold 90% or more beside a skewed regressor",
     test="one-sided normal, Bonferroni over 3 coefficients and 2 quantiles",
     replicates=400,
 )
@@ -57,7 +57,7 @@ def test_skewed_regressor(trial):
 
 @pytest.mark.slow
 @claim(
-    null="intervals at 95 % hold 90 % or more for ten columns and 100 rows",
+    null="intervals at 95% hold 90% or more for ten columns and 100 rows",
     test="one-sided normal, Bonferroni over 10 coefficients and 2 quantiles",
     replicates=400,
 )
@@ -66,7 +66,7 @@ def test_ten_columns(trial):
 
 
 @claim(
-    null="at the median of groups with a common error intervals at 95 % hold 90 % or more",
+    null="at the median of groups with a common error intervals at 95% hold 90% or more",
     test="one-sided normal, Bonferroni over 3 coefficients",
     replicates=400,
 )
@@ -81,7 +81,7 @@ def test_clusters(trial):
 
 
 @claim(
-    null="equal slopes at three quantiles are rejected at 5 % in at most 6 % of samples",
+    null="equal slopes at three quantiles are rejected at 5% in at most 6% of samples",
     test="one-sided normal",
     replicates=250,
 )
@@ -95,7 +95,7 @@ def test_equal_slopes(trial):
 
 
 @claim(
-    null="intervals at 95 % of l_p fits hold between 90 and 98 %",
+    null="intervals at 95% of l_p fits hold between 90 and 98%",
     test="one-sided normal, Bonferroni over 2 norms and 3 coefficients",
     replicates=400,
 )
@@ -112,7 +112,7 @@ def test_norms(trial):
 
 
 @claim(
-    null="quotients that are not shrunk hold less than 80 % in the tail beside a skewed regressor",
+    null="quotients that are not shrunk hold less than 80% in the tail beside a skewed regressor",
     test="one-sided normal",
     replicates=400,
 )
@@ -123,7 +123,7 @@ def test_detects_hendricks_and_koenker(trial):
 
 
 @claim(
-    null="one density for all rows holds less than 80 % where the scale grows with x",
+    null="one density for all rows holds less than 80% where the scale grows with x",
     test="one-sided normal",
     replicates=400,
 )

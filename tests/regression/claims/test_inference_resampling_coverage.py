@@ -15,7 +15,7 @@ exponential = partial(growing_spread, law=np.random.Generator.exponential)
 
 
 def covered(trial, make, taus, **options):
-    """Which 95 % intervals hold the truth: (replicates, d, taus)."""
+    """Which 95% intervals hold the truth: (replicates, d, taus)."""
     out = []
     for rng in trial.rngs():
         A, b, truth = make(rng)
@@ -39,7 +39,7 @@ def assert_each(trial, hits, low, high=1.0):
 
 @pytest.mark.slow
 @claim(
-    null="rank intervals at 95 % hold 90 % or more where the scale grows with x",
+    null="rank intervals at 95% hold 90% or more where the scale grows with x",
     test="one-sided normal, Bonferroni over 3 coefficients and 3 quantiles",
     replicates=300,
 )
@@ -49,7 +49,7 @@ def test_rank_beside_unequal_scales(trial):
 
 @pytest.mark.slow
 @claim(
-    null="rank intervals at 95 % hold 90 % or more for ten columns and 100 rows",
+    null="rank intervals at 95% hold 90% or more for ten columns and 100 rows",
     test="one-sided normal, Bonferroni over 10 coefficients",
     replicates=300,
 )
@@ -58,7 +58,7 @@ def test_rank_of_ten_columns(trial):
 
 
 @claim(
-    null="bootstrap intervals at 95 % of the median hold 90 % or more",
+    null="bootstrap intervals at 95% of the median hold 90% or more",
     test="one-sided normal, Bonferroni over 3 coefficients",
     replicates=200,
 )
@@ -68,7 +68,7 @@ def test_bootstrap_of_the_median(trial):
 
 
 @claim(
-    null="bootstrap intervals at 95 % of a far quantile of 100 rows hold between 80 % and 97 %",
+    null="bootstrap intervals at 95% of a far quantile of 100 rows hold between 80% and 97%",
     test="one-sided normal, Bonferroni over 3 coefficients",
     replicates=200,
 )
@@ -79,7 +79,7 @@ def test_bootstrap_of_a_far_quantile(trial):
 
 @pytest.mark.slow
 @claim(
-    null="bootstrap intervals at 95 % of least squares and of l_1.3 hold 88 % or more",
+    null="bootstrap intervals at 95% of least squares and of l_1.3 hold 88% or more",
     test="one-sided normal, Bonferroni over 3 coefficients and 2 fits",
     replicates=300,
 )

@@ -41,7 +41,7 @@ def assert_covers(trial, held, least):
 @pytest.mark.parametrize("sketch", ["gaussian", "srht"])
 @pytest.mark.parametrize("m", [40, 300])
 @claim(
-    null="with errors of one variance, kind='iid' without data covers at least 92 %",
+    null="with errors of one variance, kind='iid' without data covers at least 92%",
     test="one-sided normal test for each of 4 coefficients",
     replicates=1000,
     false_alarm=1e-7,
@@ -54,7 +54,7 @@ def test_one_variance(trial, sketch, m):
 @pytest.mark.parametrize("sketch", ["gaussian", "srht", "sparse-sign"])
 @pytest.mark.parametrize(("m", "least"), [(40, 0.92), (300, 0.905)])
 @claim(
-    null="with a second pass, kind='robust' covers at least 90.5 to 92 %",
+    null="with a second pass, kind='robust' covers at least 90.5 to 92%",
     test="one-sided normal test for each of 4 coefficients",
     replicates=1000,
     false_alarm=1e-7,
@@ -67,7 +67,7 @@ def test_a_second_pass(trial, sketch, m, least):
 @pytest.mark.parametrize("sketch", ["gaussian", "srht"])
 @pytest.mark.parametrize(("m", "least"), [(40, 0.92), (300, 0.895)])
 @claim(
-    null="with the rows that were kept, kind='robust' covers at least 89.5 to 92 %",
+    null="with the rows that were kept, kind='robust' covers at least 89.5 to 92%",
     test="one-sided normal test for each of 4 coefficients",
     replicates=1000,
     false_alarm=1e-7,
@@ -78,7 +78,7 @@ def test_rows_that_were_kept(trial, sketch, m, least):
 
 @pytest.mark.parametrize("sketch", ["gaussian", "srht"])
 @claim(
-    null="the error of the sketch alone covers less than 65 % where m is large",
+    null="the error of the sketch alone covers less than 65% where m is large",
     test="one-sided normal test of the worst coefficient",
     replicates=1000,
     false_alarm=1e-7,

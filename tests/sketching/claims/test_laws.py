@@ -129,7 +129,7 @@ def coverage_problem(name, n, d, rng):
 @pytest.mark.parametrize("name", ["benign", "heavy residual", "aligned pairs", "another block"])
 @pytest.mark.parametrize("kind", ["SRHT", "padded SRHT", "BlockSRHT", "GaussianSketch"])
 @claim(
-    null="95 % intervals cover: corrected for SRHT with the padded n, uncorrected for the others",
+    null="95% intervals cover: corrected for SRHT with the padded n, uncorrected for the others",
     test="z-test of the share of covered coordinates in each draw (independent units)",
     replicates=250,
 )
@@ -312,7 +312,7 @@ def test_kronecker_sketch_has_the_gaussian_variance(trial):
 
 @pytest.mark.parametrize("m", [2, 4, 7, 30])
 @claim(
-    null="one column and one heavy row: 95 % intervals cover as those of the mean of m signs do",
+    null="one column and one heavy row: 95% intervals cover as those of the mean of m signs do",
     test="z-test of the share that covers, against the exact law of that mean",
     replicates=800,
 )

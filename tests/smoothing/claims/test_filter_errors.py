@@ -18,7 +18,7 @@ OUTLIER = LinearGaussian(0.9, 1.0, 1.0, 0.05**2, 0.0, 1 / 0.19), np.array([0.0, 
 
 
 @claim(
-    null="one run: 92 to 99.5 % of nominal 95 % intervals of log Z hold, and V is its variance",
+    null="one run: 92 to 99.5% of nominal 95% intervals of log Z hold, and V is its variance",
     test="one-sided limits of the coverage; ratio of the mean of V (near 1.07, error 0.05)",
     replicates=1000,
     false_alarm=2e-7,
@@ -61,7 +61,7 @@ def test_the_multinomial_constant_is_wrong_for_systematic_resampling(trial):
 
 @pytest.mark.parametrize("n_runs", [1, 8])
 @claim(
-    null="an outlier that hardly any particle explains is refused in 95 % of runs",
+    null="an outlier that hardly any particle explains is refused in 95% of runs",
     test="share refused (all of them)",
     replicates=200,
     false_alarm=1e-7,
@@ -79,7 +79,7 @@ def test_refused(n_runs, trial):
 
 
 @claim(
-    null="eight runs: 92 to 99 % of nominal 95 % intervals of log Z hold, 93 to 97 % of the means",
+    null="eight runs: 92 to 99% of nominal 95% intervals of log Z hold, 93 to 97% of the means",
     test="one-sided limits of the coverage",
     replicates=400,
     false_alarm=1e-7,

@@ -39,7 +39,7 @@ def test_components(trial):
 
 
 @claim(
-    null="95 % intervals of maximum likelihood cover between 92 and 98 % at T = 400",
+    null="95% intervals of maximum likelihood cover between 92 and 98% at T = 400",
     test="limits beyond these two, for each parameter",
     replicates=400,
     false_alarm=1e-7,

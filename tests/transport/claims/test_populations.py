@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::randla.PopulationWarning")  # o
 
 @pytest.mark.parametrize("law", ["normal", "modes", "equal"])
 @claim(
-    null="nominal 90 % intervals of the distance of two laws in d = 8 cover in 84 or more",
+    null="nominal 90% intervals of the distance of two laws in d = 8 cover in 84 or more",
     test="one-sided normal limit",
     replicates=250,
     false_alarm=1e-7,
@@ -41,7 +41,7 @@ def test_population_intervals_cover(trial, law):
 
 
 @claim(
-    null="at P = Q products of spacings are within 10 % of the mean cost",
+    null="at P = Q products of spacings are within 10% of the mean cost",
     test="z-tests that the means are not farther apart",
     replicates=1500,
     false_alarm=1e-7,

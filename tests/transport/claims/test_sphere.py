@@ -30,7 +30,7 @@ def test_means_of_the_controls(trial):
 
 
 @claim(
-    null="nominal 90 % intervals cover between 87 and 95 %",
+    null="nominal 90% intervals cover between 87 and 95%",
     test="one-sided normal limits around the bounds",
     replicates=600,
     false_alarm=1e-6,

@@ -108,7 +108,7 @@ def test_cross_fitting_is_unbiased(trial, name):
     ],
 )
 @claim(
-    null="nominal 90 and 95 % intervals cover between 4 points less and 5 points more",
+    null="nominal 90 and 95% intervals cover between 4 points less and 5 points more",
     test="one-sided normal limits around the bounds, Bonferroni over families and levels",
     replicates=300,
     false_alarm=1e-7,
@@ -127,7 +127,7 @@ def test_intervals_cover(trial, kind, d, design):
 
 @pytest.mark.parametrize("design", ["iid", "orthogonal"])
 @claim(
-    null="of quadratic on images with 20 directions nominal 90 % intervals cover in 85, unbiased",
+    null="of quadratic on images with 20 directions nominal 90% intervals cover in 85, unbiased",
     test="z-tests of the mean and one-sided normal limits for each pair",
     replicates=4000,
     false_alarm=1e-7,
