@@ -175,9 +175,7 @@ def draw(regression, sensitivity, distance, nile):
     (result, exact), ax = regression, axes[0, 0]
     low, high = result.confidence_interval(0.95)
     names = ["intercept", "day", "week", "month"]
-    ax.errorbar(
-        range(4), result.x, [result.x - low, high - result.x], fmt="o", label="sketch, 95%"
-    )
+    ax.errorbar(range(4), result.x, [result.x - low, high - result.x], fmt="o", label="sketch, 95%")
     ax.plot(range(4), exact, "kx", label="LAPACK", zorder=3)
     ax.set_xticks(range(4), names)
     ax.set(title="Oil volatility from 2000 sketched rows of 8298", ylabel="coefficient")

@@ -172,7 +172,7 @@ class TestRearrangement:
         np.testing.assert_array_equal(fit.predict(A, rearrange=True), fit.predict(A))
 
     def test_bad_options(self):
-        with pytest.raises(ValueError, match="rearrange must be False"):
+        with pytest.raises(ValueError, match="rearrange=True needs a fit of quantiles"):
             randla.lp_regression(A, B, 2).predict(A, rearrange=True)
         with pytest.raises(TypeError, match="rearrange must be True or False"):
             randla.lp_regression(A, B).predict(A, rearrange=1)
