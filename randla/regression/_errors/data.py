@@ -33,7 +33,7 @@ _TINY = 1e-300
 _SAME = 1e-6
 #: Entries of the work arrays of a tile.
 _WORK = 1 << 18
-#: Entries of A that a kernel without copies or work arrays processes at once.
+#: Entries of A that are processed at once without copies or work arrays, by few calls of NumPy.
 _TOGETHER = 1 << 17
 
 
@@ -252,7 +252,7 @@ def _sums_of_block(
                 total[0, at : at + value.size] += value
                 at += value.size
 
-    n_rows = _TOGETHER // block.d if width == 0 and widths and _is_ready(block) else None
+    n_rows = _TOGETHER // block.d if width == 0 and _is_ready(block) else None
     return block.each(visit, width, 2.0 * block.n * size, (1, size), n_rows)
 
 

@@ -39,7 +39,8 @@ def root_of_one_variance(products: Array, K: Array) -> Array:
 
 def root_of_rows(rows: Array) -> Array:
     """F with F F' = rows' rows, of at most as many columns as rows."""
-    return np.asarray(np.linalg.qr(rows, mode="r").T, np.float64)
+    R = np.asarray(np.linalg.qr(rows, mode="r"), np.float64)
+    return R.T
 
 
 def in_columns(K: Array, half: Array) -> Array:

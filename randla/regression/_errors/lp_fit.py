@@ -184,25 +184,28 @@ def _residuals(X: Array, B: Array, *, y: Array, floor: Array, of_b: float) -> Ar
 def _guarded(
     X: Array, table: Array, Z: Array, w: Array | None, *, taus: Array, unit: Array, p: float,
     squares: bool,
-) -> tuple[Array, ...]:  # fmt: skip
+) -> tuple[Any, ...]:  # fmt: skip
     """Gram matrices; nonzero residuals, and all over bounds; X'z and |z|^2; then sums.
 
     The sums are the loss, a bound on its rounding errors, and the distance of z from its box.
     """
-    k = Z.shape[1]
+    k, n_live = Z.shape[1], len(X)
+    weight: Any = 1.0
     u, rounding = table[:, :k] / unit, table[:, k:] / unit
-    weight = np.ones((len(X), 1)) if w is None else w[:, None]
-    live = weight > 0.0
-    off = ((np.abs(u) > rounding) & live).sum(axis=0)
-    excess = np.where(live, np.abs(u) / np.maximum(rounding, TINY), 0.0).sum(axis=0)
-    sums = *grams(X, w, squares=squares), off, excess, live.sum(), X.T @ Z, np.square(Z).sum(axis=0)
+    size = np.abs(u)
+    off, ratio = size > rounding, size / np.maximum(rounding, TINY)
+    if w is not None:
+        weight, live = w[:, None], (w > 0.0)[:, None]
+        off, ratio, n_live = off & live, ratio * live, live.sum()
+    sums = off.sum(axis=0), ratio.sum(axis=0), n_live, X.T @ Z, np.square(Z).sum(axis=0)
     if len(taus) == 0:
-        loss, rounding, outside = weight * np.abs(u) ** p, weight * rounding**p, np.zeros_like(u)
+        loss, rounding, outside = weight * size**p, weight * rounding**p, np.zeros_like(u)
     else:
-        loss, rounding = weight * u * (taus - (u < 0.0)), weight * rounding
+        loss, rounding = weight * (taus * u - np.minimum(u, 0.0)), weight * rounding
         outside = np.maximum(Z - weight * taus, weight * (taus - 1.0) - Z)
         outside = np.maximum(outside, 0.0)
-    return *sums, loss.sum(axis=0), rounding.sum(axis=0), outside.sum(axis=0)
+    of_losses = loss.sum(axis=0), rounding.sum(axis=0), outside.sum(axis=0)
+    return *grams(X, w, squares=squares), *sums, *of_losses
 
 
 def grams(Q: Array, w: Array | None, *, squares: bool) -> tuple[Array, Array]:
