@@ -110,7 +110,7 @@ def diagonal(
     with a third to half of the squared norm, that leaves a bias of about 0.06 standard errors. The
     standard error of "xdiag" is the jackknife that leaves two vectors out in all ways, entry by
     entry; it is conservative in expectation for the variance. Coverage over the entries is
-    measured, not proved: 95-100 % at nominal 95 % (93-98 % if few entries are large).
+    measured, not proved: 95-100% at nominal 95% (93-98% if few entries are large).
 
     Time: the products, and :math:`O(n m^2)` for m = `n_products` / 2; memory: :math:`O(nm)`.
 

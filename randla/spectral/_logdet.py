@@ -336,7 +336,10 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
             "A must be positive definite, got zeros on the diagonal of a Schur complement"
         )
     if not (pivots > 0.0).all():
-        raise ValueError(f"A must be positive definite, got a pivot of {pivots.min():.2g}")
+        raise ValueError(
+            f"A must be positive definite, got a pivot of {scale * pivots.min():.2g} in its Cholesky "
+            "decomposition"
+        )
     return float(np.log(pivots).sum())
 
 

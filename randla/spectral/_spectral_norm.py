@@ -80,7 +80,7 @@ def spectral_norm(
     -----
     Each pass costs sixteen operations an entry; sparse matrices stay sparse. With a gap between the
     largest singular values a few passes are enough. Without a gap the width falls faster than the
-    square of their number: on a linear spectrum it is 1 % after 20 and 0.01 % after 60. A few
+    square of their number: on a linear spectrum it is 1% after 20 and 0.01% after 60. A few
     hundred vectors of the length of the short side are stored, half a gigabyte at most.
 
     References

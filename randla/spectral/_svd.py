@@ -77,7 +77,7 @@ def svd(
         Rank. With `rtol`, the maximum rank.
     rtol : float, optional
         Use the smallest rank with ``error <= rtol * |A|_F`` (for an operator, with an upper end of
-        that error, which holds with probability 97.5 %).
+        that error, which holds with probability 97.5%).
     center : bool, default=False
         Subtract the mean of each column, as for principal components, without forming the result.
     tol : float, default=1e-3
@@ -125,7 +125,7 @@ def svd(
     \sqrt{\max(m, n)}` and u the unit roundoff (an operator's is that of its dtype), in the squares:
     for values below 1e-7 of the first they carry little information. `error` is accurate to 1e-3 if
     it exceeds 1e-7 of the first singular value. For operators whose Gram matrix is not formed it is
-    an estimate from 10 new random vectors, whose interval covers in at least 95 %; the bounds of
+    an estimate from 10 new random vectors, whose interval covers in at least 95%; the bounds of
     explained variance use the same interval.
 
     References

@@ -29,7 +29,7 @@ class SvdResult(Result):
     error : float
         Frobenius norm of ``A - U @ diag(s) @ Vt`` (minus the means, if it is centered).
     error_interval : tuple of float
-        95 % interval of the error; both ends are `error` if it is exact.
+        95% interval of the error; both ends are `error` if it is exact.
     error_kind : str
         "exact", or "estimate" for an operator, unless its Gram matrix was formed.
     residuals : (k,) ndarray
@@ -38,7 +38,7 @@ class SvdResult(Result):
     explained_variance_ratio : (k,) ndarray
         Fractions ``s**2 / |A|_F**2`` of the squared Frobenius norm.
     explained_variance_ratio_bounds : tuple of (k,) ndarray
-        Bounds of the fractions of the exact singular values; with 95 % if the error is an estimate.
+        Bounds of the fractions of the exact singular values; with 95% if the error is an estimate.
     mean : (n,) ndarray or None
         Means of the columns, with ``center=True``.
     n_passes : int

@@ -84,10 +84,10 @@ def trace(
         Maximum number of vectors by which `A` is multiplied: 100 by default, or 640 if `rtol` is
         given. From n on the trace is computed exactly from n products.
     rtol : float, optional
-        Double the number of products until half of the 95 % confidence interval is at most
+        Double the number of products until half of the 95% confidence interval is at most
         ``rtol * abs(value)``; use n more products for the exact value when `n_products` would no
         longer allow that later. The rule is checked only a few times; still, an interval after
-        stopping does not have exactly 95 % coverage.
+        stopping does not have exactly 95% coverage.
     psd : bool, default False
         Declares `A` symmetric and positive semidefinite, which makes "auto" cheaper. This is
         checked as far as the products show it.
@@ -99,7 +99,7 @@ def trace(
         - "xnystrace": needs `psd`; the same with half as many products.
         - "hutch++": independent probes outside a basis of the range [1]_. Its interval has its
           nominal level, and is not wider: often narrower than XTrace's if singular values decay
-          slowly, wider if they decay fast (there it covered in 88-93 % at nominal 95 %).
+          slowly, wider if they decay fast (there it covered in 88-93% at nominal 95%).
         - "hutchinson": the mean of independent :math:`x^T A x`. For flat spectra, and for n so
           large that not all products fit into memory: it stores 64 vectors at a time.
     rng : {None, int, SeedSequence, Generator}, optional
@@ -131,10 +131,10 @@ def trace(
     -----
     The estimators are unbiased for any matrix. The spread of the terms of XTrace and XNysTrace,
     which share all vectors but one, is *not* the error of their mean: used as such, it covered in
-    35 to 94 % at nominal 95 %. The standard error here is the jackknife of the whole estimator that
+    35 to 94% at nominal 95%. The standard error here is the jackknife of the whole estimator that
     leaves two vectors out in all ways, which takes :math:`O(m^3)` and no product. It is
     conservative in expectation for the *variance* (Efron and Stein). Coverage is measured, not
-    proved: 94-100 % at nominal 95 %, but 85-92 % for one large eigenvalue above a flat rest with
+    proved: 94-100% at nominal 95%, but 85-92% for one large eigenvalue above a flat rest with
     fewer products than stated under Warns.
 
     Time: the products, and :math:`O(n m^2)` for m vectors; memory: :math:`O(nm)`.
@@ -225,7 +225,7 @@ def _warned(result: TraceResult, reliable_from: int, excess: float) -> TraceResu
         warn_caller(
             f"{result.n_products} products are few for the method {result.method!r}: below "
             f"{reliable_from} its error is conservative for the variance only, and coverage may be "
-            "below nominal (85-92 % at nominal 95 % for one large eigenvalue)",
+            "below nominal (85-92% at nominal 95% for one large eigenvalue)",
             FewProductsWarning,
         )
     return result

@@ -430,3 +430,12 @@ def test_fitted_values_need_rows(data):
     A, b = data
     with pytest.raises(TypeError, match="A_new must be a matrix whose rows can be read, got a Mat"):
         lstsq(A, b).inference(A, b).predict(aslinearoperator(A))
+
+
+def test_covariances_of_columns_of_scales_far_apart(data):
+    A, b = data
+    usual, scale = lstsq(A, b).inference(A, b), 2.0 ** np.array([-270, 270, -90, 320])
+    found = lstsq(A * scale, b).inference(A * scale, b).covariance
+    with np.errstate(over="ignore"):
+        expected = np.ldexp(usual.covariance, -np.add.outer(*2 * [np.log2(scale).astype(int)]))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)

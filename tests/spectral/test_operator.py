@@ -1,10 +1,13 @@
 """Square matrices known by their products: what is taken, counted, checked, refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+import randla
 from randla.spectral._matrix.square import SquareMatrix, as_readable, read_diagonal, require_psd
 from randla.spectral._traces.test_vectors import sign_vectors, sphere_vectors
 
@@ -75,6 +78,55 @@ def test_products_are_checked():
         SquareMatrix(single).times(X)
     with pytest.raises(TypeError, match="A must have a product with its transpose"):
         operator(lambda X: X).transposed_times(X)
+
+
+CALLS = {
+    "svd": lambda A: randla.svd(A, 2),
+    "eigh": lambda A: randla.eigh(A, 2),
+    "spectral_norm": randla.spectral_norm,
+    "trace": lambda A: randla.trace(A, 40),
+    "diagonal": lambda A: randla.diagonal(A, 40),
+    "logdet": lambda A: randla.logdet(A, lower=0.5, n_products=40),
+    "logdet by columns": lambda A: randla.logdet(A, n_products=N),
+}
+
+
+def known_by(product, shape=(N, N)):
+    """What SciPy makes an operator of, with no dtype: it tries a product."""
+    return SimpleNamespace(shape=shape, matvec=product, rmatvec=product)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    ("bad", "error", "text"),
+    [
+        (known_by(lambda x: x[1:]), ValueError, r"A must map .* shape \(70,\), got: .*size 69"),
+        (known_by(lambda x: None), ValueError, r"A must map .* shape \(70,\), got: .*size 1"),
+        (known_by(lambda x: 1j * x), TypeError, "A must hold real numbers, got complex numbers"),
+        (known_by(lambda x: x.astype(object)), TypeError, "A must hold real numbers, got dtype ob"),
+        (known_by(lambda x: x * np.nan), ValueError, "A must be finite, got NaN"),
+        (known_by(lambda x: x, (N,)), TypeError, r"A must have a shape of two .* shape \(70,\)"),
+        (known_by(lambda x: x, (9.0, 9.0)), TypeError, r"A must have .* got shape \(9\.0, 9\.0\)"),
+        (known_by(lambda x: x, None), TypeError, "A must have a shape of two .* got shape None"),
+        (known_by(lambda x: x, (-1, -1)), ValueError, r"A must .* got shape \(-1, -1\)"),
+        (LinearOperator((N, N), matvec=lambda x: x[1:], dtype=float), ValueError, "A must map"),
+        (LinearOperator((N, N), matvec=lambda x: 1j * x, dtype=float), ValueError, "A must map"),
+    ],
+)  # fmt: skip
+def test_every_function_names_an_operator_that_is_none(name, bad, error, text):
+    with pytest.raises(error, match=text):
+        CALLS[name](bad)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(float).max, reason="no wider type")
+@pytest.mark.parametrize("name", CALLS)
+def test_products_beyond_double_precision_are_refused(name):
+    big = np.longdouble(1e300) ** 2
+    A = LinearOperator(
+        (N, N), matvec=lambda x: big * x, rmatvec=lambda x: big * x, dtype=np.longdouble
+    )
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="A must"):
+        CALLS[name](A)
 
 
 def test_what_is_not_positive_semidefinite_is_seen():

@@ -230,7 +230,7 @@ def test_operators():
     result = svd(aslinearoperator(A), 4, rng=0)
     assert result.error_kind == "estimate"
     assert result.method == "krylov"
-    ends = np.sqrt(N_PROBES / chi2.ppf([0.975, 0.025], N_PROBES))  # of 95 %
+    ends = np.sqrt(N_PROBES / chi2.ppf([0.975, 0.025], N_PROBES))  # of 95%
     np.testing.assert_allclose(result.error_interval, result.error * ends)
     low, high = result.explained_variance_ratio_bounds
     shares = np.arange(1.0, 5.0) ** -2 / np.linalg.norm(A) ** 2

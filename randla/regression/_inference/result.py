@@ -146,8 +146,9 @@ class Inference(Result):
         """
         d, k = len(self.estimate), self.estimate.size // len(self.estimate)
         factor, unit = self._factor_of_coefficients(), self._unit.T.reshape(-1)
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            covariance = factor @ factor.T * unit[:, None] * unit
+        exponent = np.frexp(unit)[1] - 1  # of powers of two
+        with np.errstate(over="ignore", under="ignore"):
+            covariance = np.ldexp(factor @ factor.T, exponent[:, None] + exponent)
         if not self._joint:
             fit = np.repeat(np.arange(k), d)
             covariance[fit[:, None] != fit] = np.nan

@@ -1,9 +1,10 @@
 """The door of the spectral family: is A dense, sparse, an operator or a Dask array?"""
 
+import operator
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla._validation import are_in_memory, as_matrix, is_sparse
 from randla.spectral._matrix.base import SpectralMatrix
@@ -18,6 +19,7 @@ def open_matrix(A: Any, *, center: bool = False, has_adjoint: bool = True) -> Sp
     unless it may be missing.
     """
     if is_operator(A):
+        A = as_operator(A)
         require_entries(A.shape)
         return OperatorMatrix(A, center, has_adjoint=has_adjoint)
     if not are_in_memory(A):
@@ -35,6 +37,27 @@ def is_operator(A: Any) -> bool:
         return True
     has_entries = isinstance(A, np.ndarray) or is_sparse(A) or not are_in_memory(A)
     return not has_entries and hasattr(A, "shape") and hasattr(A, "matvec")
+
+
+def as_operator(A: Any) -> LinearOperator:
+    """A LinearOperator of what `is_operator`; SciPy may try a product to learn its dtype."""
+    if isinstance(A, LinearOperator):
+        return A
+    try:
+        m, n = (operator.index(size) for size in A.shape)
+    except (TypeError, ValueError) as error:
+        expected = "a shape of two integers, as only its products are known"
+        raise TypeError(f"A must have {expected}, got shape {A.shape!r}") from error
+    if min(m, n) < 0:
+        raise ValueError(f"A must have rows and columns, got shape {A.shape}")
+    try:
+        return aslinearoperator(A)
+    except ValueError as error:
+        if "cannot reshape" not in str(error):
+            raise
+        raise ValueError(
+            f"A must map a vector of {n} numbers to one of shape ({m},), got: {error}"
+        ) from error
 
 
 def require_entries(shape: tuple[int, int]) -> None:

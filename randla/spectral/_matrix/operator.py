@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator
 
 from randla._tall.operator import adjoint_product, product
 from randla._typing import Array
-from randla.spectral._matrix.base import SpectralMatrix, is_safe, nearest_power_of_two
+from randla.spectral._matrix.base import (
+    SpectralMatrix,
+    is_safe,
+    nearest_power_of_two,
+    require_in_range,
+)
 
 #: Relative difference of <A u, v> and <u, A'v> beyond the rounding of float32.
 _ADJOINT_TOLERANCE = 1e-6
@@ -26,9 +29,9 @@ class OperatorMatrix(SpectralMatrix):
     is_read = False
 
     def __init__(
-        self, A: Any, center: bool = False, *, has_adjoint: bool = True, scale: float | None = None
-    ) -> None:
-        A = aslinearoperator(A)
+        self, A: LinearOperator, center: bool = False, *,
+        has_adjoint: bool = True, scale: float | None = None,
+    ) -> None:  # fmt: skip
         dtype = np.dtype(A.dtype)
         if dtype.kind not in "biuf":
             kind = "complex numbers" if dtype.kind == "c" else f"dtype {dtype}"
@@ -74,6 +77,7 @@ class OperatorMatrix(SpectralMatrix):
         """A new array: what an operator returned may be what it was given."""
         if not self._has_scale and (largest := float(np.abs(Y).max(initial=0.0))) > 0.0:
             self._has_scale = True
+            require_in_range(largest, "product with a vector")  # of a wider type
             if not is_safe(largest * largest * Y.size):
                 self.scale = nearest_power_of_two(largest)
         return Y / self.scale

@@ -15,14 +15,14 @@ from randla._tall.operator import BLOCK_COLUMNS
 from randla._typing import Array
 from randla._validation import are_in_memory, as_matrix, is_sparse, require_finite
 from randla.spectral._matrix import open_matrix
-from randla.spectral._matrix.open import is_operator as is_operator
+from randla.spectral._matrix.open import as_operator, is_operator as is_operator
 from randla.spectral._matrix.operator import OperatorMatrix
 
 
 def as_readable(A: Any) -> Any:
     """A square array, CSR matrix, Dask array of whole rows, or operator."""
     if is_operator(A):
-        pass
+        A = as_operator(A)
     elif are_in_memory(A):
         A = as_matrix(A, sparse=True)
     else:

@@ -17,7 +17,7 @@ SPECTRA = {
 
 @pytest.mark.parametrize(("name", "block"), [("harmonic", 1), ("one above a crowd", 2)])
 @claim(
-    null="the bound is below the largest eigenvalue with a probability of at most 5 %",
+    null="the bound is below the largest eigenvalue with a probability of at most 5%",
     test="exact binomial, one-sided",
     replicates=200,
 )

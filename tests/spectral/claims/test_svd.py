@@ -9,12 +9,12 @@ from tests.statistical import claim
 
 SPECTRA = {
     "slow": 1.0 / np.arange(1, 61),
-    "one direction left": np.r_[5.0, 4.0, 1.0, np.full(57, 0.01)],  # where 95 % is all there is
+    "one direction left": np.r_[5.0, 4.0, 1.0, np.full(57, 0.01)],  # where 95% is all there is
 }
 
 
 @claim(
-    null="the interval of the error covers at least 95 %, the square is without bias",
+    null="the interval of the error covers at least 95%, the square is without bias",
     test="binomial and z-test, for each of two spectra",
     replicates=120,
     false_alarm=1e-7,

@@ -91,7 +91,7 @@ def coverage(trial, eigenvalues, n_products, **options):
 @pytest.mark.parametrize("data", SPECTRA)
 @pytest.mark.parametrize(("n_products", "psd"), [(40, False), (60, True)])
 @claim(
-    null="intervals of 95 % hold in 93 % at least, from the promised number of products on",
+    null="intervals of 95% hold in 93% at least, from the promised number of products on",
     test="binomial, normal limit",
     replicates=200,
 )
@@ -100,7 +100,7 @@ def test_intervals_hold(data, n_products, psd, trial):
 
 
 @claim(
-    null="with rtol intervals of 95 % hold in 93 % at least",
+    null="with rtol intervals of 95% hold in 93% at least",
     test="binomial, normal limit",
     replicates=200,
 )
@@ -109,7 +109,7 @@ def test_intervals_hold_after_stopping(trial):
 
 
 @claim(
-    null="one large eigenvalue over a flat rest and few products: the documented limit of 95 %",
+    null="one large eigenvalue over a flat rest and few products: the documented limit of 95%",
     test="binomial, normal limit",
     replicates=600,
 )
