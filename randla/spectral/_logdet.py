@@ -337,7 +337,7 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
         )
     if not (pivots > 0.0).all():
         raise ValueError(
-            f"A must be positive definite, got a pivot of {scale * pivots.min():.2g} in its Cholesky "
+            f"A must be positive definite, got a pivot of {scale * pivots.min():.2g} in its LDL' "
             "decomposition"
         )
     return float(np.log(pivots).sum())

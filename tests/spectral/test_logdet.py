@@ -291,6 +291,7 @@ UPPER = np.triu(GOOD)
 INDEFINITE = GOOD - 2.0 * np.eye(N)
 NAN = LinearOperator((N, N), matvec=lambda x: np.full(N, np.nan), dtype=float)
 COMPLEX = LinearOperator((N, N), matvec=lambda x: 1j * x, dtype=complex)
+SIGNS = np.where(np.arange(4000) == 7, -3.0, 1.0)
 REFUSED = [
     (operator(GOOD), {}, "lower must be given for an operator"),
     (GOOD, {"lower": 0.0}, "lower must be greater than 0"),
@@ -310,6 +311,7 @@ REFUSED = [
     (operator(UPPER), {"n_products": N}, "A must be symmetric"),
     (sparse.csr_array(UPPER), {}, "A must be symmetric"),
     (INDEFINITE, {}, r"A must be positive definite, got a leading minor of \d+ rows"),
+    (1e200 * sparse.diags_array(SIGNS), {}, r"positive definite, got a pivot of -3e\+200"),
     (operator(INDEFINITE), {"n_products": N}, "A must be positive definite"),
     (operator(INDEFINITE), {"lower": 0.1, "n_products": 50}, "lower must be below the least"),
     (np.zeros((3, 3)), {}, "A must be positive definite"),
