@@ -99,7 +99,7 @@ def test_a_filter_finds_the_exact_likelihood():
     run = start_filter(model, n_particles=50, rng=1)
     for row in y:
         run.update(row)
-    with pytest.raises(ValueError, match="beyond the times of the model"):
+    with pytest.raises(ValueError, match="beyond the times that the model has"):
         run.update(0.5)
 
 
