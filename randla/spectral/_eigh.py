@@ -29,7 +29,7 @@ from randla._results import Result
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count, as_flag
 from randla.spectral._krylov.block_krylov import BlockKrylov
-from randla.spectral._krylov.brackets import block_upper_bounds, rounding
+from randla.spectral._krylov.brackets import block_upper_bounds, coarse_rounding, rounding
 from randla.spectral._krylov.residual_norm import checkpoints, residual_bounds
 from randla.spectral._matrix.base import require_in_range
 from randla.spectral._matrix.dense import DenseMatrix
@@ -67,7 +67,9 @@ class EighResult(Result):
         The p-th largest eigenvalue of A lies in the p-th bracket of a positive value, the p-th
         smallest in the p-th bracket of a negative one.
     residuals : (k,) ndarray
-        Norms of ``A @ v - value * v``: an eigenvalue lies within this distance of each value.
+        Norms of ``A @ v - value * v``: an eigenvalue lies within this distance of each value, up to
+        rounding. For an operator of less than double precision the rounding errors that the
+        brackets allow for are added.
     error : float
         Frobenius norm of ``A - vectors @ diag(values) @ vectors.T``.
     error_kind : str
@@ -75,7 +77,8 @@ class EighResult(Result):
     n_products : int
         Number of vectors that were multiplied by A; 0 if its entries were passed to LAPACK.
     converged : bool
-        Whether all residuals are below 1e-9 of the largest eigenvalue. The brackets always hold.
+        Whether all residuals are below 1e-9 of the largest eigenvalue, but for rounding. The
+        brackets always hold.
     """
 
     values: Array
@@ -180,13 +183,15 @@ class _Symmetric(SquareMatrix):
         A bound of ``|A - A'|_2 / 2``.
     rounding : float
         Relative error allowed for products.
+    coarse_rounding : float
+        The same of an operator of less than double precision, otherwise 0: residuals add it.
     """
 
     def __init__(self, A: Any) -> None:
         A = as_readable(A)
         super().__init__(A)
         self.squared_norm: float | None = None
-        self.rounding = rounding(self._matrix)
+        self.rounding, self.coarse_rounding = rounding(self._matrix), coarse_rounding(self._matrix)
         self.rows: Any = None  # of numbers i..j, scaled, where they are in memory
         X = np.random.default_rng(0).standard_normal((self.n, _PROBES))
         Y = self.times(X)  # now the scale and the norm are known
@@ -254,14 +259,16 @@ def _by_lapack(matrix: _Symmetric, k: int, which: Which) -> EighResult:
         matrix.n_products = 0  # entries were read
     A = 0.5 * (A + A.T)
     theta, V = np.linalg.eigh(A)
-    error = _allowed(matrix, float(np.abs(theta).max()))
+    size = float(np.abs(theta).max())
+    error = _allowed(matrix, size)
     order = _order(theta, which)[:k]
     theta, V = theta[order], V[:, order]
     R = A @ V - V * theta
+    residuals = np.sqrt((R * R).sum(axis=0)) + matrix.coarse_rounding * size
     E = A - (V * theta) @ V.T
     return _result(
-        matrix, theta, V, theta - error, theta + error, np.sqrt((R * R).sum(axis=0)),
-        float(np.linalg.norm(E)), "exact", True,
+        matrix, theta, V, theta - error, theta + error, residuals, float(np.linalg.norm(E)),
+        "exact", True,
     )  # fmt: skip
 
 
@@ -304,7 +311,7 @@ def _by_krylov(matrix: _Symmetric, k: int, which: Which, rng: np.random.Generato
     nu = np.minimum(nu, _frobenius_rest(matrix, theta, C))
     lower, upper = _brackets(theta, C, nu, which)
     error = _allowed(matrix, space.largest) + space.deflated
-    residuals = np.sqrt((C * C).sum(axis=0))[:k]
+    residuals = np.sqrt((C * C).sum(axis=0))[:k] + matrix.coarse_rounding * space.largest
     theta, V = theta[:k], V[:, :k]
     size, kind = _error(matrix, theta, V, rng)
     return _result(

@@ -30,7 +30,7 @@ from randla._parallel import showing_progress, single_threaded_blas
 from randla._random import as_generator, draw_key, generator_from_key
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count, as_flag, as_number
-from randla.spectral._krylov.brackets import monotone, rounding
+from randla.spectral._krylov.brackets import coarse_rounding, monotone, rounding
 from randla.spectral._krylov.cholesky_qr import thin_svd
 from randla.spectral._krylov.subspace import (
     N_PROBES,
@@ -199,23 +199,31 @@ def decompose(
 
 def _factors(tall: Any, found: Subspace, left: bool) -> tuple[Array, Array, Array, Array]:
     """U, s, V with ``A V = U diag(s)``, and the residuals."""
+    unit = coarse_rounding(tall)
     if found.factors is not None:
         (U, s, V), W = found.factors, None
     elif not left and found.residuals is not None and _is_known(tall, found):
         s, norms = np.sqrt(found.upper), np.linalg.norm(found.residuals, axis=0)
-        return np.empty((tall.shape[0], 0)), s, found.V, norms / s
+        return np.empty((tall.shape[0], 0)), s, found.V, (norms + unit * _top(s[0] ** 2, found)) / s
     else:
         U, s, W = thin_svd(tall.times(found.V))
         V = found.V @ W  # of all that the columns of V span the best
+    top = _top(s[0] ** 2, found)
     if found.residuals is None or W is None or s[-1] <= _GRAM_FLOOR * s[0]:
-        return U, s, V, np.linalg.norm(tall.transposed_times(U) - s * V, axis=0)
-    return U, s, V, np.linalg.norm(found.residuals @ W, axis=0) / s
+        norms = np.linalg.norm(tall.transposed_times(U) - s * V, axis=0)
+        return U, s, V, norms + unit * math.sqrt(top)
+    return U, s, V, (np.linalg.norm(found.residuals @ W, axis=0) + unit * top) / s
+
+
+def _top(square: float, found: Subspace) -> float:
+    """The largest square, with the means that are subtracted: the scale of rounding errors."""
+    return float(square + found.offset**2)
 
 
 def _is_known(tall: Any, found: Subspace) -> bool:
     """Whether the Gram matrix alone gives values and the error with nearly all of their digits."""
     slack = rounding(tall) * (found.total + found.offset**2)
-    mu, top = found.upper, found.upper[0] + found.offset**2  # the scale of rounding errors
+    mu, top = found.upper, _top(found.upper[0], found)
     return found.method == "gram" and bool(
         mu[-1] > _GRAM_ACCURATE * top and found.total - mu.sum() >= 500.0 * slack
     )
@@ -226,7 +234,7 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> 
     flipped, scale = tall is not matrix, tall.scale
     U, s, V, residuals = _factors(tall, found, left)
     unit = rounding(tall)
-    top = s[0] ** 2 + found.offset**2  # the scale of rounding errors
+    top = _top(s[0] ** 2, found)
     below = unit * (np.sqrt(top) if U.size else top / s)  # A V rounds less than A'A
     lower, upper = monotone(s - below, np.sqrt(found.upper + unit * top))
     upper = np.maximum(upper, s)

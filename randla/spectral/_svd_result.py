@@ -34,7 +34,8 @@ class SvdResult(Result):
         "exact", or "estimate" for an operator, unless its Gram matrix was formed.
     residuals : (k,) ndarray
         Norms of ``A.T @ u - s * v``, where ``A @ v = s * u``: a singular value lies within each, up
-        to rounding. If A has more columns than rows both are those of ``A.T``.
+        to rounding. If A has more columns than rows both are those of ``A.T``. For an operator of
+        less than double precision the rounding errors that the brackets allow for are added.
     explained_variance_ratio : (k,) ndarray
         Fractions ``s**2 / |A|_F**2`` of the squared Frobenius norm.
     explained_variance_ratio_bounds : tuple of (k,) ndarray

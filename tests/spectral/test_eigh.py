@@ -72,6 +72,26 @@ def test_brackets_of_unfinished_searches(seed, kind, passes, steps, which):
     check(A, result, which)
 
 
+@pytest.mark.parametrize("n", [150, 300])  # by LAPACK, by a Krylov space
+def test_residuals_of_an_operator_in_single_precision(n):
+    """They include the rounding errors of products."""
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    A = ((Q * 0.8 ** np.arange(n)) @ Q.T).astype(np.float32)
+    A = 0.5 * (A + A.T)
+
+    def product(X):
+        return A @ X.astype(np.float32)
+
+    operator = LinearOperator(A.shape, matvec=product, matmat=product, dtype=A.dtype)
+    result = eigh(operator, 5)
+    exact = np.linalg.eigvalsh(A.astype(float))[::-1][:5]
+    R = A.astype(float) @ result.vectors - result.vectors * result.values
+    assert (np.linalg.norm(R, axis=0) <= result.residuals).all()
+    assert (np.abs(result.values - exact) <= result.residuals).all()
+    assert (result.residuals < 1e-4).all()
+    assert result.converged
+
+
 def test_brackets_are_quadratic_in_residuals(monkeypatch):
     by_krylov(monkeypatch)
     A = symmetric(np.random.default_rng(0), "two signs", 300)

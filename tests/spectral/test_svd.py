@@ -257,6 +257,10 @@ def test_operators_in_single_precision(route, take):
     assert ((fit.s_lower <= exact[:5]) & (exact[:5] <= fit.s_upper)).all()
     assert norm.lower <= exact[0] <= norm.upper
     np.testing.assert_allclose(fit.s, exact[:5], rtol=1e-6)
+    actual = np.linalg.norm(A.T.astype(float) @ fit.U - fit.Vt.T * fit.s, axis=0)
+    assert (actual <= fit.residuals).all()
+    assert (np.abs(fit.s - exact[:5]) <= fit.residuals).all()
+    assert (fit.residuals < 2e-4 * fit.s).all()
 
 
 def test_dask_blocks_are_read_once_for_each_block_of_vectors(take):

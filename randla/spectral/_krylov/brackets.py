@@ -40,6 +40,13 @@ def rounding(A: SpectralMatrix) -> float:
     return (500.0 + math.sqrt(max(A.shape))) * A.unit
 
 
+def coarse_rounding(A: SpectralMatrix) -> float:
+    """`rounding` of an operator of less than double precision, which its residuals do not show; 0
+    of any other matrix.
+    """
+    return rounding(A) if A.unit > SpectralMatrix.unit else 0.0
+
+
 def block_upper_bounds(mu: Array, coupling: Array, nu: float, k: int) -> Array:
     """Upper ends of the squares of the first k singular values from mu (s,), C (b, s) and nu."""
     b, s = coupling.shape
