@@ -21,7 +21,7 @@ from randla.spectral._matrix.square import (
     is_operator,
     read_diagonal,
 )
-from randla.spectral._traces.estimate import Estimate, EstimateByProducts
+from randla.spectral._traces.estimate import Estimate, EstimateByProducts, require_enough
 from randla.spectral._traces.leave_out import Downdate
 from randla.spectral._traces.test_vectors import products_by_blocks, sign_vectors
 
@@ -145,7 +145,9 @@ def diagonal(
         return _exact(read_diagonal(A), 0)
     matrix = SquareMatrix(A)
     fewest = _FEWEST + (_PILOTS if name == "auto" else 0)
-    as_count(count, "n_products", minimum=min(fewest, matrix.n))
+    require_enough(
+        count, min(fewest, matrix.n), name, (name if name != "auto" else "xdiag", _FEWEST)
+    )
     if count >= matrix.n:
         return _exact(diagonal_by_products(A), matrix.n)
     if name == "hutchinson":
@@ -213,7 +215,8 @@ def _xdiag(
         raise ValueError(
             ("A must be symmetric with symmetric=True" if symmetric else
              "A must have a product with its own transpose")
-            + f", got x'(A'y) and (Ax)'y that differ by {gap / largest:.2g} of the largest"
+            + f", got x'(A'y) and (Ax)'y that differ by up to {gap / largest:.2g} times the largest"
+            + " of them" + (": pass symmetric=False" if symmetric else "")
         )  # fmt: skip
     return _leave_out(X, Q, Z, downdate, matrix.eps), "xdiag"
 

@@ -196,8 +196,8 @@ class _Symmetric(SquareMatrix):
         X = np.random.default_rng(0).standard_normal((self.n, _PROBES))
         Y = self.times(X)  # now the scale and the norm are known
         G = X.T @ Y
-        require_symmetric(G, "A must be symmetric", _PROBED_ASYMMETRY)
         if is_operator(A):
+            require_symmetric(G, "A must be symmetric", _PROBED_ASYMMETRY)
             self.asymmetry = 0.5 * _norm_from_forms(G - G.T)
             return
         self.squared_norm = self._matrix.squared_norm
@@ -209,7 +209,10 @@ class _Symmetric(SquareMatrix):
             gap, bound = float(np.linalg.norm(KX)) / np.sqrt(_PROBES), _norm_from_products(KX)
         self.asymmetry, size = 0.5 * bound, np.sqrt(self.squared_norm)
         if gap > _ASYMMETRY * size:
-            raise ValueError(f"A must be symmetric, got |A - A'| = {gap / size:.2g} |A|")
+            raise ValueError(
+                f"A must be symmetric, got |A - A'| = {gap / size:.2g} |A| in the Frobenius norm: "
+                "pass 0.5 * (A + A.T) if that is rounding, or use svd"
+            )
 
 
 # Bounds of |K|_2 from Gaussian X, p columns, that fail with probability _FAILURE. K = A - A' is a

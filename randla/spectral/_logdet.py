@@ -39,6 +39,8 @@ _SMALL = {"array": 2000, "sparse": 1000, "operator": 64}
 _ROWS_OF_A_STEP = 500
 #: Asymmetry that is refused, relative to the largest number; operators may be iterative solvers.
 _ASYMMETRY = {"array": 1e-8, "sparse": 1e-8, "operator": 1e-3}
+#: What to do about a matrix that is not positive definite.
+_ANY_SIGN = ": numpy.linalg.slogdet takes any square array"
 #: A bracket of the quadrature counts as narrow below this part of the standard error.
 _NARROW = 0.5
 
@@ -277,7 +279,8 @@ def _from_entries(A: Any, lower: float | None, n_products: int = 0) -> LogdetRes
     gap = _asymmetry(A)
     if gap > _ASYMMETRY["array"] * largest:
         raise ValueError(
-            f"A must be symmetric, got entries that differ by {gap / largest:.2g} of the largest"
+            f"A must be symmetric, got A[i, j] and A[j, i] that differ by {gap / largest:.2g} of "
+            "the largest entry: pass 0.5 * (A + A.T) if that is rounding"
         )
     scale = float(1.0 / power_of_two_scale(largest))
     if is_sparse(A) and A.shape[0] > _SMALL["sparse"]:
@@ -298,7 +301,10 @@ def _from_columns(square: SquareMatrix, lower: float | None) -> LogdetResult:
 
 def _exact(n: int, value: float, n_products: int, lower: float | None) -> LogdetResult:
     if lower is not None and value < n * math.log(lower) - 1e-6 * n:
-        raise ValueError(f"lower must be below the least eigenvalue of A, got {lower:g}")
+        raise ValueError(
+            f"lower must be below the least eigenvalue of A, got lower={lower:g} and eigenvalues "
+            f"whose geometric mean is {math.exp(value / n):g}: pass a smaller lower, or none"
+        )
     ends = (0.0, 0.0), 0.0, (value, value)
     return LogdetResult(value, 0.0, value, value, n_products, "cholesky", math.inf, True, 0, *ends)
 
@@ -316,7 +322,8 @@ def _log_of_pivots(A: Array) -> float:
     L, order = dpotrf(A.T, lower=True, overwrite_a=True, clean=False)
     if order:
         raise ValueError(
-            f"A must be positive definite, got a leading minor of {order} rows that is not positive"
+            f"A must be positive definite, got one whose first {order} rows and columns are not"
+            f"{_ANY_SIGN}"
         )
     return 2.0 * float(np.log(L.diagonal()).sum())
 
@@ -329,16 +336,16 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
     try:
         factor = splu((A / scale).tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
     except RuntimeError as error:  # exactly singular
-        raise ValueError(f"A must be positive definite, got a zero pivot ({error})") from error
+        raise ValueError("A must be positive definite, got a singular matrix") from error
     pivots = factor.U.diagonal()
     if (factor.perm_r != factor.perm_c).any():
         raise ValueError(
-            "A must be positive definite, got zeros on the diagonal of a Schur complement"
+            f"A must be positive definite, got a zero pivot in its LDL' decomposition{_ANY_SIGN}"
         )
     if not (pivots > 0.0).all():
         raise ValueError(
             f"A must be positive definite, got a pivot of {scale * pivots.min():.2g} in its LDL' "
-            "decomposition"
+            f"decomposition{_ANY_SIGN}"
         )
     return float(np.log(pivots).sum())
 

@@ -19,7 +19,7 @@ from randla.spectral._matrix.square import (
     is_operator,
     read_diagonal,
 )
-from randla.spectral._traces.estimate import Estimate, EstimateByProducts
+from randla.spectral._traces.estimate import Estimate, EstimateByProducts, require_enough
 from randla.spectral._traces.methods import METHODS
 
 #: Products of an operator if their number is not given, and the most of them with `rtol`.
@@ -176,12 +176,16 @@ def trace(
     if name == "auto":
         name = "xnystrace" if psd else "xtrace"
     if name == "xnystrace" and not psd:
-        raise ValueError("psd must be True for the method 'xnystrace', got False")
+        raise ValueError(
+            "psd must be True for the method 'xnystrace', got False: pass psd=True if A is "
+            "symmetric and positive semidefinite, otherwise method='xtrace'"
+        )
     matrix = SquareMatrix(A)
     run = METHODS[name](matrix, key, psd)
     if n_products is None:
         n_products = DEFAULT_PRODUCTS if rtol is None else MOST_PRODUCTS
-    as_count(n_products, "n_products", minimum=min(run.fewest, matrix.n))
+    other = "hutchinson", METHODS["hutchinson"].fewest
+    require_enough(n_products, min(run.fewest, matrix.n), name, other)
     size = n_products if rtol is None else max(run.reliable_from, _FIRST)
     while True:
         size = min(size, n_products)

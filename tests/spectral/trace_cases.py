@@ -41,7 +41,7 @@ def _diagonal(A, *, n_products=20, method="xdiag", **options):
 
 
 _BAD_PRODUCTS = [
-    ({"n_products": 7}, ValueError, "n_products must be at least 8"),
+    ({"n_products": 7}, ValueError, "n_products must be at least 8 for the method 'x.*', got 7"),
     ({"n_products": 0}, ValueError, "n_products must be at least"),
     ({"n_products": 20.0}, TypeError, r"n_products must be an integer, got 20\.0"),
 ]
@@ -52,7 +52,8 @@ _BAD_TRACE = [
     ({"psd": 1}, TypeError, "psd must be True or False"),
     ({"psd": True}, ValueError, r"A must be .* with psd=True, got .*: pass psd=False"),
     ({"method": "xtrac"}, ValueError, "method must be one of 'auto', 'hutch"),
-    ({"method": "xnystrace"}, ValueError, "psd must be True for the method 'xnystrace'"),
+    ({"n_products": 7}, ValueError, "got 7: method='hutchinson' takes 2 or more"),
+    ({"method": "xnystrace"}, ValueError, "psd must be True for .*: pass psd=True if A is sym"),
 ]
 
 

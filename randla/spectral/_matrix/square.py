@@ -117,7 +117,7 @@ def require_psd(X: Array, Y: Array, eps: float) -> Array:
     if forms[worst] < -100 * eps * sizes[worst]:
         raise ValueError(
             "A must be positive semidefinite with psd=True, got x'Ax = "
-            f"{forms[worst] / max(sizes[worst], 1e-300):.2g} |x| |Ax| for a test vector x: pass "
+            f"{forms[worst] / max(sizes[worst], 1e-300):.2g} |x| |Ax| for a random vector x: pass "
             "psd=False"
         )
     require_symmetric(G, "A must be symmetric with psd=True", advice=": pass psd=False")
@@ -134,6 +134,6 @@ def require_symmetric(
     gap, largest = np.abs(G - G.T).max(initial=0.0), np.abs(G).max(initial=0.0)
     if gap > asymmetry * largest:
         raise ValueError(
-            f"{expected}, got x'Ay and y'Ax that differ by {gap / largest:.2g} of the largest for "
-            f"test vectors x, y{advice}"
+            f"{expected}, got x'Ay and y'Ax that differ by up to {gap / largest:.2g} times the "
+            f"largest of them, for random vectors x and y{advice}"
         )

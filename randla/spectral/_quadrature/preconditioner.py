@@ -46,6 +46,8 @@ class Preconditioner:
     Attributes
     ----------
     rank : int
+    is_all : bool
+        Whether it came from a factor of all of A - lower I.
     ridge, norm : float
         The least and the largest eigenvalue of P.
     least : float
@@ -58,7 +60,7 @@ class Preconditioner:
 
     def __init__(self, rows: NDArray[Any], lower: float, rest: Array, *, is_all: bool) -> None:
         """From a factor that leaves the diagonal `rest`; `is_all`: of all of A - lower I."""
-        self.rank, n = rows.shape
+        (self.rank, n), self.is_all = rows.shape, is_all
         eps = float(np.finfo(rows.dtype).eps)
         rows = rows.astype(np.float64, copy=False)
         trace = float(rest.sum() + np.einsum("ij,ij->", rows, rows))
@@ -198,11 +200,16 @@ class BoundedMatrix:
         if eigenvalue >= self.least - self._refused:
             return
         if self.P.rank:
-            got = f"an eigenvalue of {eigenvalue / self.least:.6g} times what that allows"
-            also = ", and the preconditioner one of a part of A - lower I"
+            got = f"a preconditioned one of {eigenvalue / self.least:.6g} times what that allows"
         else:
-            got, also = f"one of at most {eigenvalue * self.P.ridge:g}", ""
+            got = f"one of at most {eigenvalue * self.P.ridge:g}"
+        also, advice = "", "pass a smaller lower"
+        if self.P.rank and not self.P.is_all:  # it came from the user
+            also = ", and the preconditioner that of a part of A - lower I"
+            advice += ", or another preconditioner"
+        if eigenvalue < -self._refused:
+            advice = "A is not positive definite"
         raise ValueError(
-            f"lower must be below the least eigenvalue of A{also}: got lower={self.lower:g} and "
-            f"{got}"
+            f"lower must be below the least eigenvalue of A{also}, got lower={self.lower:g} and "
+            f"{got}: {advice}"
         )

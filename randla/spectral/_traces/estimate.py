@@ -14,6 +14,16 @@ class Estimate(NamedTuple):
     degrees_of_freedom: float
 
 
+def require_enough(n_products: int, fewest: int, method: str, other: tuple[str, int]) -> None:
+    """Raise ValueError for fewer products than a method takes; an `other` takes fewer."""
+    if n_products >= fewest:
+        return
+    advice = "" if method == other[0] else f": method={other[0]!r} takes {other[1]} or more"
+    raise ValueError(
+        f"n_products must be at least {fewest} for the method {method!r}, got {n_products}{advice}"
+    )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class EstimateByProducts(Result):
     """A number, or several, from products of a matrix with random vectors."""
