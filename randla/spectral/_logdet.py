@@ -322,7 +322,7 @@ def _log_of_pivots(A: Array) -> float:
     L, order = dpotrf(A.T, lower=True, overwrite_a=True, clean=False)
     if order:
         raise ValueError(
-            f"A must be positive definite, got one whose first {order} rows and columns are not"
+            f"A must be positive definite, got one whose leading {order} x {order} block is not"
             f"{_ANY_SIGN}"
         )
     return 2.0 * float(np.log(L.diagonal()).sum())

@@ -29,6 +29,7 @@ from randla.spectral._kernel_matrix.kernel_functions import (
     as_kernel,
 )
 from randla.spectral._kernel_matrix.pivoted_factor import pivoted_factor
+from randla.spectral._matrix.base import require_in_range
 
 _N_PARTS = 8  # of the rows, for sums over them: each holds a matrix (k, k)
 _FLOPS = 1e10  # a second, roughly
@@ -320,6 +321,8 @@ def pivoted_cholesky(
         function = KernelFunction(kernel, length_scale, points.shape[1])
         matrix = KernelOfPoints(points, function)
     n = matrix.diagonal.size
+    with np.errstate(over="ignore"):
+        require_in_range(float(matrix.diagonal.sum()), "trace", "X")
     if k is not None:
         k = as_count(k, "k", maximum=n, note=", the number of points")
     with showing_progress("pivoted_cholesky", as_flag(progress, "progress")):

@@ -136,6 +136,7 @@ def indefinite():
             np.array([[1.0, 1.0, -1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]]),
             "X must be positive .*, got an entry larger .* in row .* after 1 pivots",
         ),
+        (1e308 * np.eye(3), r"X must have a trace of at most 1\.8e308.*: divide X by a power"),
         (np.eye(20) - 0.1, "X must be positive .*, got an entry larger than its diagonal allows"),
     ],
 )

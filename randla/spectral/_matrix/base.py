@@ -129,12 +129,12 @@ def is_safe(squared_norm: float) -> bool:
     return _SAFE[0] < squared_norm < _SAFE[1]
 
 
-def require_in_range(value: float, what: str) -> float:
+def require_in_range(value: float, what: str, name: str = "A") -> float:
     """`value`, of A as it was given, unless it left the range of doubles."""
     if not math.isfinite(value):
         raise ValueError(
-            f"A must have a {what} of at most 1.8e308 in magnitude, got a larger one: divide A by "
-            "a power of two"
+            f"{name} must have a {what} of at most 1.8e308 in magnitude, got a larger one: divide "
+            f"{name} by a power of two"
         )
     return value
 

@@ -26,6 +26,7 @@ from randla._typing import Array
 from randla.spectral._kernel_matrix.determinant import determinant_bounds, factor_rounding
 from randla.spectral._kernel_matrix.kernel_functions import Precomputed
 from randla.spectral._kernel_matrix.pivoted_factor import pivoted_factor
+from randla.spectral._matrix.base import require_in_range
 from randla.spectral._matrix.square import SquareMatrix, require_symmetric
 
 #: The factor ends where the trace of what is left is this part of `lower`.
@@ -110,7 +111,9 @@ def pivoted_preconditioner(A: Array, lower: float, key: np.uint64) -> Preconditi
             f"lower must be below the least eigenvalue of A, got lower={lower:g} and a diagonal "
             f"entry {least:g}"
         )
-    rtol = min(_CLOSE * lower / max(matrix.diagonal.sum(), lower), 1.0)
+    with np.errstate(over="ignore"):
+        trace = require_in_range(float(matrix.diagonal.sum()), "trace")
+    rtol = min(_CLOSE * lower / max(trace, lower), 1.0)
     try:
         factor = pivoted_factor(matrix, _rank(n), rtol, generator_from_key(key))
     except ValueError as error:
