@@ -410,9 +410,35 @@ def test_errors_of_fitted_values_do_not_depend_on_the_origin_of_a_column(
 def test_restrictions_of_no_variance(data):
     """Both right-hand sides are equal, and so are their coefficients."""
     A, b = data
-    table = lstsq(A, np.column_stack([b, b])).inference(A, np.column_stack([b, b]))
+    B, R = np.column_stack([b, b]), [0, 1, 0, 0, 0, -1, 0, 0]
+    assert lstsq(A, B).inference(A, B).wald(R).p_value > 0.999
+    table = lstsq(A, B).inference(A, B, groups=np.arange(200) // 10)
     with pytest.warns(InferenceWarning, match="zero up to rounding"):
-        assert np.isnan(table.wald([0, 1, 0, 0, 0, -1, 0, 0]).statistic)
+        assert np.isnan(table.wald(R).statistic)
+
+
+@pytest.mark.parametrize("kind", ["iid", "HC1", "robust"])
+@pytest.mark.parametrize("gap", [1e-5, 1e-7, 1e-9, 1e-12])
+def test_right_hand_sides_that_are_nearly_equal(data, kind, gap):
+    """Sums of squares lose the variance of their difference, but no test is too significant."""
+    A, b = data
+    e = A @ [0.1, 0.2, 0.3, 0.4] + np.random.default_rng(5).standard_normal(200)
+    B, slope = np.column_stack([b, b + gap * e]), np.array([0, 1, 0, 0])
+    found = lstsq(A, B).inference(A, B, kind=kind).wald([*-slope, *slope]).statistic
+    expected = lstsq(A, e).inference(A, e, kind=kind).wald(slope).statistic
+    assert 0.0 <= found <= (1.0 + 1e-12 / gap**2 if gap > 1e-6 else 1.0) * expected
+
+
+@pytest.mark.parametrize("kind", ["HC0", "HC3", "robust"])
+@pytest.mark.parametrize("ratio", [1e-4, 1e-8, 1e-12])
+def test_fitted_values_of_rows_with_hardly_any_noise(kind, ratio):
+    rng = np.random.default_rng(0)
+    loud = np.arange(400) % 2
+    A, e = np.column_stack([np.ones(400), loud - 0.5]), rng.standard_normal(400)
+    b = A @ [1.0, 2.0] + np.where(loud, 1.0, ratio) * e
+    found = lstsq(A, b).inference(A, b, kind=kind).predict([[1.0, -0.5]]).standard_error[0]
+    expected = ratio * e[loud == 0].std() / 200**0.5
+    assert 0.98 * expected <= found <= 1.02 * expected + 1e-6
 
 
 @pytest.mark.parametrize("fit", [lstsq, lambda A, b: lp_regression(A, b, tau=0.5)])

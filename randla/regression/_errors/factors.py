@@ -11,23 +11,24 @@ from scipy.linalg.lapack import dpstrf
 
 from randla._typing import Array
 
-#: Pivots of a matrix of correlations that count as zero.
-_RANK = 1e-14
+#: Rounding errors of correlations, for each of their columns.
+_ROUNDING = 1e-15
 
 
 def root(C: Array) -> Array:
-    """F with F F' = C for a positive semidefinite C, of as many columns as the rank of C, or one.
+    """F with F F' = C for a positive semidefinite C: Cholesky's method with pivots.
 
-    By Cholesky's method with pivots, of the correlations: rounding errors in C do not become
-    directions of their own, which would be their square roots.
+    Rounding errors of C are counted as variance, by a ridge on its correlations: what is below is
+    reported as about 1e-7 of the errors that it is made of, and never as less than it is.
     """
     if not C.size:  # which LAPACK refuses
         return np.empty((0, 1))
     size = np.sqrt(np.maximum(C.diagonal(), 0.0))
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
-    L, pivots, rank, _ = dpstrf(C * scale * scale[:, None], tol=_RANK, lower=1)
-    F = np.zeros((len(C), max(rank, 1)))
-    F[pivots - 1, :rank] = np.tril(L)[:, :rank]
+    ridge = _ROUNDING * max(len(C), 10)
+    L, pivots, rank, _ = dpstrf(C * scale * scale[:, None] + ridge * np.eye(len(C)), lower=1)
+    F = np.zeros((len(C), rank))
+    F[pivots - 1] = np.tril(L)[:, :rank]
     return size[:, None] * F
 
 

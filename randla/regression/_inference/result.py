@@ -293,7 +293,9 @@ class Inference(Result):
             ``value``, ``standard_error``, ``lower`` and ``upper``, (m,) or (m, k), lazy for a Dask
             array. The error is NaN for a row whose value the data do not determine: its entry for a
             coefficient without an error is not zero (or, if columns depend, the row violates the
-            dependence). Student's t has the least degrees of freedom of the coefficients.
+            dependence). Student's t has the least degrees of freedom of the coefficients. An error
+            of less than 1e-7 of those that it combines, as where rows have hardly any noise beside
+            others, comes out as about that, which is too large.
         """
         quantile = t_of_tail(0.5 * (1.0 - as_level(level)), self._least_df())
         A_new = self._labels.design(A_new, len(self.estimate))
