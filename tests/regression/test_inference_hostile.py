@@ -465,3 +465,21 @@ def test_covariances_of_columns_of_scales_far_apart(data):
     with np.errstate(over="ignore"):
         expected = np.ldexp(usual.covariance, -np.add.outer(*2 * [np.log2(scale).astype(int)]))
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_restrictions_that_are_far_from_the_estimates(data):
+    A, b = data
+    table = lstsq(A, b).inference(A, b)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for R, r in (([1, 0, 0, 0], 1e300), ([1e-300, 0, 0, 0], 1e300)):
+            assert table.wald(R, r).p_value == 0.0
+
+
+def test_restrictions_between_fits_without_data_warn_once(data):
+    A, b = data
+    table = lstsq(A, np.column_stack([b, -b])).inference(kind="iid")
+    with pytest.warns(InferenceWarning, match="between right-hand sides need A and b") as found:
+        assert np.isnan(table.wald([0, 1, 0, 0, 0, 1, 0, 0]).statistic)
+    assert len(found) == 1
+    assert table.wald([0, 1, 0, 0, 0, 0, 0, 0]).p_value < 1e-6

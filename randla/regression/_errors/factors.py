@@ -21,8 +21,8 @@ def root(C: Array) -> Array:
     Rounding errors of C are counted as variance, by a ridge on its correlations: what is below is
     reported as about 1e-7 of the errors that it is made of, and never as less than it is.
     """
-    if not C.size:  # which LAPACK refuses
-        return np.empty((0, 1))
+    if not C.size or not np.isfinite(C).all():  # which LAPACK refuses, or takes for rank zero
+        return np.full((len(C), 1), np.nan)
     size = np.sqrt(np.maximum(C.diagonal(), 0.0))
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
     ridge = _ROUNDING * max(len(C), 10)

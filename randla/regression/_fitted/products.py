@@ -51,11 +51,11 @@ def standard_errors(A: Any, factor: Array, unit: Array, null: Array | None, name
     F = factor.reshape(k, d, -1)
     unknown = np.asarray(~np.isfinite(F).all(axis=2))
     F = np.where(unknown[:, :, None], 0.0, F)
-    if F.shape[2] > d:  # columns of other fits
+    tall = open_tall(A, name, finite=True)
+    if F.shape[2] > d < tall.n:  # fewer columns for many rows: the rest are those of other fits
         F = np.swapaxes(np.linalg.qr(np.swapaxes(F, 1, 2), mode="r"), 1, 2)
     sd = np.linalg.norm(F, axis=2)
     F = F / np.where(sd > 0.0, sd, 1.0)[:, :, None]
-    tall = open_tall(A, name, finite=True)
     return tall.map_rows(
         _errors, width=k, factors=F, sd=unit.T * sd, unknown=unknown, unit=unit[:, 0], null=null
     )

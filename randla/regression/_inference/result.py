@@ -244,8 +244,9 @@ class Inference(Result):
                 factor = self._factor
         if not self._joint and np.count_nonzero(R.reshape(-1, k, d).any(axis=(0, 2))) > 1:
             warn_caller(SEPARATE, InferenceWarning)
-            factor = np.full_like(factor, np.nan)
-        return wald_test(R, r, x, factor, unit, df)
+            return WaldTest(np.nan, np.nan, (len(R), float(np.fmin.reduce(df))))
+        with np.errstate(over="ignore"):
+            return wald_test(R, r, x, factor, unit, df)
 
     def equal_slopes(self) -> WaldTest:
         """Test that each slope is the same at all quantiles, jointly.

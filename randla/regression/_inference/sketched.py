@@ -147,14 +147,15 @@ def _of_kept_rows(fit: LeastSquaresFit, sketch: OneSketch) -> Errors:
     share = kept.n_rows / len(Q)
     rows = WhitenedRows(Q, kept.R * share**0.5, left, None)
     factor = factor_of_meat(_meat(rows, 2), K)
+    influences = Q @ K.T
     # Each variance is a mean over the kept rows; its own variance follows from their spread.
-    terms = ((Q @ K.T)[:, :, None] * (rows.R / left[:, None])[:, None, :]) ** 2  # (rows, d, k)
+    terms = (influences[:, :, None] * (rows.R / left[:, None])[:, None, :]) ** 2  # (rows, d, k)
     spread = terms.var(axis=0) / len(Q)
     mean = terms.mean(axis=0)
     df = np.divide(2.0 * mean**2, spread, out=np.full_like(mean, np.inf), where=spread > 0.0)
     note = f"from {len(Q)} rows of {kept.n_rows}, which miss what few rows decide: pass A and b"
     errors = Errors(factor, df, "independent rows, HC3", (note,), unit=fit.units)
-    parts = np.square(Q @ K.T)  # their sum estimates |K_j|^2
+    parts = np.square(influences)  # their sum estimates |K_j|^2
     total = parts.sum(axis=0)
     few = total**2 < _FEW_KEPT * np.square(parts).sum(axis=0)
     few |= share * total < _LEAST_SEEN * np.square(K).sum(axis=1)
