@@ -29,7 +29,12 @@ def inference(x, covariance, df=56.0, *, taus=(), algorithmic=None, names=NAMES,
     x = np.asarray(x)
     df = np.broadcast_to(np.reshape(df, (-1, 1)), (len(x), x.size // len(x)))
     algorithmic = None if algorithmic is None else root(np.asarray(algorithmic))
-    errors = Errors(root(np.asarray(covariance)), df, "independent rows", **errors)
+    covariance = np.asarray(covariance)
+    known = np.isfinite(covariance.diagonal())
+    factor = np.full((len(covariance), max(known.sum(), 1)), np.nan)
+    if known.any():
+        factor[known] = root(covariance[known][:, known])
+    errors = Errors(factor, df, "independent rows", **errors)
     return Inference.of(
         x, errors, algorithmic=algorithmic, kind="iid", names=names, columns=taus,
         column_kind="tau" if taus else "column", n_rows=60, n_groups=None,
