@@ -210,6 +210,22 @@ def test_hc3_is_the_jackknife(far):
     np.testing.assert_allclose(inference(A, b, "HC3").covariance, expected, rtol=1e-7)
 
 
+def test_columns_of_disjoint_rows():
+    """The inverse of the triangular factor has zeros between entries that are none."""
+    rng = np.random.default_rng(0)
+    A, b = rng.standard_normal((60, 4)), rng.standard_normal(60)
+    A[:30, 1], A[30:, [0, 2, 3]] = 0.0, 0.0
+    A[:, 2] += A[:, 0]
+    inverse = np.linalg.inv(A.T @ A)
+    residual = b - A @ (inverse @ A.T @ b)
+    left = 1.0 - np.einsum("ij,jk,ik->i", A, inverse, A)
+    rows = (residual / left)[:, None] * A
+    expected = inverse @ rows.T @ rows @ inverse
+    for order in ([0, 1, 2, 3], [0, 1, 3, 2], [3, 2, 1, 0], [1, 0, 2, 3]):
+        found = inference(A[:, order], b, "HC3").covariance
+        np.testing.assert_allclose(found, expected[np.ix_(order, order)], rtol=1e-9, atol=1e-15)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_frequency_weights_are_repeated_rows(kind):
     A, b = skewed()

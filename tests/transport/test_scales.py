@@ -137,14 +137,14 @@ def test_values_at_the_edge_of_the_range(p):
 
 def test_centers_are_near_the_means_and_short():
     mean, low, high = (
-        np.array([0.1, 100.3, 5.0]),
-        np.array([-1.0, 99.0, 5.0]),
-        np.array([3.0, 101.0, 5.0]),
+        np.array([0.1, 100.3, 5.0, 2e-3]),
+        np.array([-1.0, 99.0, 5.0, -1e-3]),
+        np.array([3.0, 101.0, 5.0, 1e-2]),
     )
-    centers = np.empty(3)
+    centers = np.empty(4)
     farthest = snap_centers(mean, low, high, -30, centers)
-    spread = np.array([2.9, 1.3, 0.0])
+    spread = np.array([2.9, 1.3, 0.0, 8e-3])
     assert (abs(centers - mean) <= spread / 1024).all()
     assert farthest == pytest.approx(max(high - centers), rel=1e-12)
     assert centers[2] == 5.0
-    np.testing.assert_array_equal(centers * 1024, np.rint(centers * 1024))
+    np.testing.assert_array_equal(centers * 2.0**18, np.rint(centers * 2.0**18))
