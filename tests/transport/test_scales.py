@@ -147,4 +147,5 @@ def test_centers_are_near_the_means_and_short():
     assert (abs(centers - mean) <= spread / 1024).all()
     assert farthest == pytest.approx(max(high - centers), rel=1e-12)
     assert centers[2] == 5.0
-    np.testing.assert_array_equal(centers * 2.0**18, np.rint(centers * 2.0**18))
+    steps = centers * 2.0 ** np.array([10, 10, 10, 18])
+    np.testing.assert_array_equal(steps, np.rint(steps))
