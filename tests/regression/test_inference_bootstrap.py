@@ -189,6 +189,18 @@ def test_groups_share_their_weight():
     np.testing.assert_allclose(found, exact, rtol=1e-10)
 
 
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_replicate_has_the_same_weights_alone_and_among_others(repeats):
+    A, b = np.ones((50, 1)), np.zeros(50)
+    w = np.arange(1.0, 51.0)
+    data = FittedData.open(A, b, w, repeats=repeats, groups=None)
+    options = InferenceOptions("bootstrap", repeats, 6, np.random.default_rng(0), False)
+    weights = Weights.of(data, options)
+    every = weights.factors(slice(None)) * w
+    for replicate in range(6):
+        np.testing.assert_array_equal(weights.times(w, replicate), every[replicate])
+
+
 def test_weights_are_standard_exponentials():
     A, b = np.ones((5000, 1)), np.zeros(5000)
     W = drawn(A, b, 40)

@@ -6,6 +6,7 @@ import pytest
 from randla import sliced_wasserstein_sphere, wasserstein_1d
 from randla.transport._directions.designs import Directions
 from randla.transport._directions.frames import Frames, choose_frames
+from randla.transport._kernels.circle import _shifted_cost
 from randla.transport._sphere import _as_sphere, _CircleCosts
 
 
@@ -59,6 +60,39 @@ def test_costs_on_circles_are_those_of_the_best_cut(n, m, weighted):
         np.testing.assert_allclose(result.projected_costs, expected, rtol=1e-12, atol=1e-16)
         assert result.value == pytest.approx(np.mean(expected) ** (1 / p), rel=1e-12)
         assert result.standard_error is None
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.5])
+def test_points_of_next_to_no_mass_change_nothing(p):
+    """Their mass is less than the unit of the costs, so that nothing jumps there."""
+    for seed in range(40):
+        X, Y, U = on_sphere(seed, 5, 3), on_sphere(seed + 100, 4, 3, 0.0), frames(seed, 6, 3)
+        rng = np.random.default_rng(seed)
+        a, b = rng.integers(1, 5, 5) * 1.0, rng.integers(1, 5, 4) * 1.0
+        a[seed % 5], b[seed % 4] = 1e-30, 1e-25
+        found = sliced_wasserstein_sphere(X, Y, a, b, p=p, directions=U)
+        a[seed % 5] = b[seed % 4] = 0.0
+        expected = sliced_wasserstein_sphere(X, Y, a, b, p=p, directions=U)
+        np.testing.assert_allclose(found.projected_costs, expected.projected_costs, rtol=1e-12)
+
+
+def test_costs_are_linear_in_the_shift_between_kinks():
+    """A search steps to a kink, so that one beyond the next could miss the least cost."""
+    rng = np.random.default_rng(0)
+    total = 1 << 60
+    for _ in range(200):
+        n, m = rng.integers(1, 6, 2)
+        u, v = np.sort(rng.random(n)), np.sort(rng.random(m))
+        a, b = (
+            np.cumsum(1 + rng.multinomial(8 - k, np.ones(k) / k)) * (total >> 3) for k in (n, m)
+        )
+        shift = int(rng.integers(-8, 8)) * (total >> 3) + int(rng.integers(0, 2)) * (total >> 4)
+        cost, slope, left, right = _shifted_cost(u, v, a, b, shift, 1.5)
+        kinks = {(int(x) - int(y) - shift) % total for x in a for y in b}
+        assert left == min(-kink % total for kink in kinks)
+        assert right == min(kink or total for kink in kinks)
+        ahead, _, _, _ = _shifted_cost(u, v, a, b, shift + right, 1.5)
+        assert ahead == pytest.approx(cost + slope * right, abs=1e-12)
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.5])

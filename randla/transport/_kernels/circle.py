@@ -59,9 +59,21 @@ def _cost(gap, p):
 
 
 @kernel
+def _with_mass(u, a):
+    """The points and accumulated masses (> 0) where a jumps: the others have less than a unit."""
+    points, masses = np.empty(u.size), np.empty(u.size, np.int64)
+    n, before = 0, np.int64(0)
+    for i in range(u.size):
+        points[n], masses[n] = u[i], a[i]
+        n += a[i] > before
+        before = a[i]
+    return points[:n], masses[:n]
+
+
+@kernel
 def _shifted_cost(u, v, a, b, alpha, p):
     """h(alpha), its right derivative, and how far it is to the last kink, or zero, and to the next;
-    accumulated masses a, b and alpha are in units.
+    accumulated masses a, b (which increase) and alpha are in units.
 
     Where alpha grows, each of the m jumps of G moves to the right: v_j gains the mass that v_{j+1}
     loses. A kink is where jumps of F and G meet; that of F comes first.
@@ -91,7 +103,7 @@ def _shifted_cost(u, v, a, b, alpha, p):
     if b[j] + ahead == _TOTAL:  # this jump of G is at 1, which is 0: its point is the first again
         after = v[j + 1] + turns if j + 1 < m else v[0] + turns + 1.0
         slope += _cost(u[0] + 1.0 - v[j] - turns, p) - _cost(u[0] + 1.0 - after, p)
-        left = np.int64(0)
+        left, right = np.int64(0), min(right, a[0])
     return total * UNIT, slope * UNIT, left, right
 
 
@@ -105,8 +117,8 @@ def circle_weighted(U, V, A, B, p, out):
     tangents meet. About 10 to 20 evaluations, at p = 16 about 50, O(n + m) each.
     """
     for row in range(U.shape[0]):
-        u, v = U[row], V[row]
-        a, b = A[row if A.shape[0] > 1 else 0], B[row if B.shape[0] > 1 else 0]
+        u, a = _with_mass(U[row], A[row if A.shape[0] > 1 else 0])
+        v, b = _with_mass(V[row], B[row if B.shape[0] > 1 else 0])
         low, high = -_TOTAL, _TOTAL
         h_low, s_low, _, _ = _shifted_cost(u, v, a, b, low, p)
         h_high, s_high, _, _ = _shifted_cost(u, v, a, b, high, p)
