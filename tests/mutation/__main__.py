@@ -49,8 +49,8 @@ def words_of(file):
 
 def test_files():
     paths = [p for family in FAMILIES for p in sorted((ROOT / "tests" / family).rglob("test_*.py"))]
-    ground = [p.stem for p in kernel_files(ROOT) if p.parent.name == "randla"]
-    paths += [ROOT / "tests" / f"test{name}.py" for name in ground]
+    ground = {p.stem.strip("_") for p in kernel_files(ROOT) if not set(FAMILIES) & set(p.parts)}
+    paths += [p for p in sorted(ROOT.glob("tests/test_*.py")) if p.stem[5:] in ground]
     return [p.relative_to(ROOT).as_posix() for p in paths]
 
 

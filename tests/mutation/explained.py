@@ -62,6 +62,18 @@ NOTHING = {
         "P[row]",
         "shift an index down",
     ): "index -1 is the last row: each row is sorted once",
+    (
+        "randla/sampling/_kernels/sensitivity_one.py",
+        "gather",
+        "residuals[k] > 0.0",
+        "Gt to LtE",
+    ): "minus the sum of the other rows, which has the same loss",
+    (
+        "randla/regression/_kernels/vertex.py",
+        "_reach",
+        "p[j]",
+        "shift an index down",
+    ): "index -1 is the last entry: the same sum",
 }
 
 # The same results, sooner or later.
@@ -84,6 +96,30 @@ SPEED = {
         "rows += 4",
         "Add= to Sub=",
     ): "only which entries are prefetched",
+    (
+        "randla/transport/_kernels/circle.py",
+        "circle_weighted",
+        "h_high - h_low - s_high * width",
+        "Sub to Add",
+    ): "another kink to look at between the same two",
+    (
+        "randla/sampling/_kernels/sensitivity_power.py",
+        "search",
+        "0.001 * newton",
+        "drop the right of Mult",
+    ): "a longer first step of a search",
+    (
+        "randla/sampling/_kernels/sensitivity_power.py",
+        "search",
+        "0.9",
+        "double a constant",
+    ): "a step of a search beyond its bracket, which is tried in vain",
+    (
+        "randla/regression/_kernels/robust.py",
+        "_combine",
+        "0.0",
+        "0.0 to 1.0 or back",
+    ): "zeros at the ends are not left out of a sum",
 }
 
 # Results that differ by a small part of what their tolerance allows.

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from randla._kernels.panels import PANEL, fill
 from randla._panels import Panels
 from randla._tall.dense import DenseMatrix
-from randla.sampling._kernels import sensitivity_one, sensitivity_power
+from randla.sampling._kernels import sensitivity_max, sensitivity_one, sensitivity_power
 from randla.sampling._scores.bounds import sensitivity_bounds
 
 
@@ -132,3 +132,17 @@ def test_an_optimal_start_is_not_searched_from(p, monkeypatch):
     )
     assert calls == []
     np.testing.assert_allclose([low, high], 1 / 200, rtol=1e-3)
+
+
+def test_a_first_vertex_in_the_direction_of_a_row():
+    """After that row, a has nothing left, and any direction in the face leads to a vertex."""
+    X = np.linalg.qr(np.random.default_rng(0).standard_normal((12, 4)))[0]
+    for rows in (np.tile(np.eye(4), (3, 1)) / np.sqrt(3.0), np.concatenate([X, -X]) / np.sqrt(2.0)):
+        norms, n = np.linalg.norm(rows, axis=1), len(rows)
+        for a in rows:
+            active, signs, r = np.empty(4, np.int64), np.empty(4), np.empty(n)
+            work = np.empty(n), np.empty(4), np.empty((4, 4))
+            assert sensitivity_max.first_vertex(rows, norms, a, active, signs, r, *work)
+            x = np.linalg.solve(rows[active], signs)
+            np.testing.assert_allclose(r, rows @ x, atol=1e-12)
+            assert np.abs(r).max() < 1.0 + 1e-12
