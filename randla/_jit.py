@@ -26,11 +26,14 @@ Every kernel of the library is compiled through one of the names below, so that 
 ``linked``
     ``numba.njit`` for a function that only kernels call.
 
-If one kernel calls another, the second is compiled as `linked` for it: without the entry point
-for Python, which unpacks every array and costs a third of the compile time, and without machine
-code of its own: LLVM optimizes it and hands it to its callers, and only the kernel that Python
-calls is translated. No kernel may call itself. (To optimize it in its caller only saves next to
-nothing more, and made particle filters take 1.5 times as long on some processors.)
+A kernel is compiled once, as `linked`, without the entry point for Python, which unpacks every
+array, and without machine code: LLVM optimizes it, and its callers are linked with the result. If
+Python calls it, its entry point is compiled by itself, joined with what it needs, and translated.
+A long function joins those that call it when they have been optimized, a short one before, so that
+it can be inlined; else one step of an algorithm would be optimized again with each of its callers,
+which took a quarter of the time. No kernel may call itself. (To optimize all of it only in the
+entry point saves next to nothing more, and made particle filters take 1.5 times as long on some
+processors.)
 
 None of them has the entry point for C that Numba would add, as no function is passed by its
 address. While a kernel is being compiled, Python's cyclic garbage collector is disabled: it would
@@ -60,6 +63,8 @@ from numba.core import event
 from numba.core.caching import IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.cpu import CPUContext
+from numba.core.runtime import rtsys
 
 _DISABLED = bool(getattr(numba.config, "DISABLE_JIT", False))
 
@@ -86,13 +91,50 @@ class _RestOfCollector(event.Listener):
 
 event.register("numba:compile", _RestOfCollector())
 
-#: Private methods of Numba that `linked` replaces or calls. Without one, first calls take longer.
-_LINKING = "_finalize_final_module", "_get_module_for_linking"
-_CAN_LINK = all(hasattr(JITCodeLibrary, method) for method in _LINKING)
+#: Private methods of Numba that are replaced or called here. Without one, first calls take longer.
+_OF_CODE = "finalize", "_optimize_final_module", "_finalize_final_module", "_get_module_for_linking"
+_OF_CONTEXT = "create_cpython_wrapper", "get_executable"
+_CAN_LINK = all(hasattr(JITCodeLibrary, method) for method in _OF_CODE) and all(
+    hasattr(CPUContext, method) for method in _OF_CONTEXT
+)
+#: LLVM instructions of a long function. (With 50, 150 or 600 first calls take the same time to 3%.)
+_LONG = 300
 
 
-class _LinkedCode(JITCodeLibrary):
+class _Code(JITCodeLibrary):
+    """The code of a function, which some callees join before it is optimized, others after."""
+
+    _late: list[binding.ModuleRef]  # which are optimized already
+
+    def _joins_late(self, library: JITCodeLibrary) -> bool:
+        raise NotImplementedError
+
+    def finalize(self) -> None:
+        early, self._late = [], []
+        for library in dict.fromkeys(self._linking_libraries):
+            if self._joins_late(library):
+                self._late.append(library._get_module_for_linking())
+                self._reload_init.update(library._reload_init)
+            else:
+                early.append(library)
+        self._linking_libraries = early
+        super().finalize()
+
+    def _optimize_final_module(self) -> None:
+        super()._optimize_final_module()
+        for module in self._late:
+            self._final_module.link_in(module, preserve=True)
+
+
+class _LinkedCode(_Code):
     """The code of a function for its callers, without machine code of its own."""
+
+    def _joins_late(self, library: JITCodeLibrary) -> bool:
+        module = library._get_module_for_linking()
+        function = next((f for f in module.functions if not f.is_declaration), None)
+        if function is None or any(b"alwaysinline" in names for names in function.attributes):
+            return False
+        return sum(len(list(block.instructions)) for block in function.blocks) > _LONG
 
     def _finalize_final_module(self) -> None:
         """Translate a shell: the variables that Numba sets when a function is loaded."""
@@ -108,6 +150,21 @@ class _LinkedCode(JITCodeLibrary):
         self._shared_module = code
 
 
+class _EntryCode(_Code):
+    """The entry point for Python to a function, and all that is called from there."""
+
+    def _joins_late(self, library: JITCodeLibrary) -> bool:
+        return library is not rtsys.library
+
+    def _get_module_for_linking(self) -> binding.ModuleRef:
+        """What is saved beside the machine code: names alone, as no function calls this one."""
+        names = self._codegen._create_empty_module(self.name)
+        for defined in self.get_defined_functions():
+            function = ir.Function(names, ir.FunctionType(ir.VoidType(), ()), defined.name)
+            ir.IRBuilder(function.append_basic_block()).unreachable()
+        return binding.parse_assembly(str(names))
+
+
 class _LinkedCompiler(CompilerBase):
     """Numba's compiler, with `_LinkedCode` for what it makes."""
 
@@ -116,6 +173,30 @@ class _LinkedCompiler(CompilerBase):
         self.state.library = _LinkedCode(codegen, self.state.func_id.func_qualname)
         self.state.library.enable_object_caching()
         return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
+class _EntryCompiler(CompilerBase):
+    """Makes an entry point for Python to a function that is compiled as `linked`."""
+
+    def __init__(self, twin: Any, *state: Any) -> None:
+        super().__init__(*state)
+        self.twin = twin
+
+    def compile_extra(self, function: FunctionType) -> Any:
+        context, types = self.state.targetctx, tuple(self.state.args)
+        self.twin.compile(types)
+        code = self.twin.overloads[types]
+        library = _EntryCode(context.codegen(), function.__qualname__)
+        library.enable_object_caching()
+        library.add_linking_library(code.library)
+        library.add_linking_library(rtsys.library)  # what counts references to arrays
+        of_code = code.fndesc, code.environment
+        context.create_cpython_wrapper(
+            library, *of_code, code.call_helper, release_gil=self.state.flags.release_gil
+        )
+        library.finalize()
+        entry = context.get_executable(library, *of_code)
+        return code._replace(library=library, entry_point=entry, metadata=self.state.metadata)
 
 
 def linked(function: FunctionType, **options: Any) -> Any:
@@ -156,22 +237,24 @@ class _NamedByKey(IndexDataCacheFile):
         return {}
 
 
-def name_files_by_key(cache: Any) -> None:
-    """Let several processes fill the cache of a kernel."""
-    files = getattr(cache, "_cache_file", None)
+def named_by_key(kernel: Any) -> Any:
+    """A kernel whose cache several processes may fill."""
+    files = getattr(kernel._cache, "_cache_file", None)
     if type(files) is IndexDataCacheFile:
         files.__class__ = _NamedByKey
+    return kernel
 
 
 def _njit(function: Any, **options: Any) -> Any:
     if _DISABLED:
         return np.errstate(all="ignore")(function)
-    kernel = numba.njit(**options)(function)
-    name_files_by_key(getattr(kernel, "_cache", None))
-    if "inline" not in options:  # a caller that is compiled finds the twin
-        twin = linked(_renamed(function), **options)
-        name_files_by_key(getattr(twin, "_cache", None))
-        kernel.get_call_template, kernel.get_overload = twin.get_call_template, twin.get_overload
+    if "inline" in options:
+        return named_by_key(numba.njit(**options)(function))
+    twin = named_by_key(linked(_renamed(function), **options))
+    if _CAN_LINK:
+        options["pipeline_class"] = partial(_EntryCompiler, twin)
+    kernel = named_by_key(numba.njit(**options)(function))
+    kernel.get_call_template, kernel.get_overload = twin.get_call_template, twin.get_overload
     return kernel
 
 

@@ -51,7 +51,7 @@ from numba.core.registry import cpu_target
 from numba.core.typed_passes import type_inference_stage
 from numba.core.types import Boolean, Float, Integer, Type
 
-from randla._jit import linked, name_files_by_key, unsaved_kernel
+from randla._jit import linked, named_by_key, unsaved_kernel
 from randla.smoothing._model.content import (
     LIBRARIES,
     UnhashableError,
@@ -103,9 +103,8 @@ def _compile(template: Callable[..., FunctionType], functions: tuple, digest: st
     cache = _ContentCache(kernel)
     cache.digest = digest
     cache._cache_file._source_stamp = digest  # the file of the template may be touched or moved
-    name_files_by_key(cache)
     compiled._cache = cache
-    return compiled
+    return named_by_key(compiled)
 
 
 @global_compiler_lock
