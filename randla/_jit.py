@@ -76,7 +76,8 @@ class _RestOfCollector(event.Listener):
         self.depth, self.was_on = 0, False
 
     def on_start(self, event: Any) -> None:
-        if self.depth or event.data["dispatcher"].py_func.__module__.startswith("randla."):
+        module = event.data["dispatcher"].py_func.__module__ or ""  # None: made by exec
+        if self.depth or module.startswith("randla."):
             if self.depth == 0 and gc.isenabled():
                 self.was_on = True
                 gc.disable()

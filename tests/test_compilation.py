@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 from numba import config, types
 
@@ -134,6 +135,12 @@ def test_a_kernel_that_kernels_call_has_no_machine_code_of_its_own(monkeypatch, 
         for f in (for_python, for_kernels)
     ]
     assert has_code == [True, not can_link]
+
+
+def test_functions_of_no_module_can_be_compiled():
+    scope = {}
+    exec("def double(x): return 2 * x", scope)
+    assert numba.njit(scope["double"])(3) == 6
 
 
 def files(folder):
