@@ -74,6 +74,12 @@ NOTHING = {
         "p[j]",
         "shift an index down",
     ): "index -1 is the last entry: the same sum",
+    (
+        "randla/spectral/_kernels/pivoted_factor.py",
+        "reject",
+        "uniforms[a]",
+        "shift an index down",
+    ): "another of as many independent numbers: the same law",
 }
 
 # The same results, sooner or later.
@@ -103,6 +109,30 @@ SPEED = {
         "Sub to Add",
     ): "another kink to look at between the same two",
     (
+        "randla/transport/_kernels/circle.py",
+        "circle_weighted",
+        "h_high - h_low",
+        "Sub to Add",
+    ): "another kink to look at between the same two",
+    (
+        "randla/transport/_kernels/directions.py",
+        "cost_directions",
+        "last - first",
+        "Sub to Add",
+    ): "rows of an earlier batch are sorted again",
+    (
+        "randla/sketching/_kernels/hadamard.py",
+        "sketch_blocks",
+        "(A.width + 7) // 8 * 8",
+        "drop the right of Mult",
+    ): "only which entries are prefetched",
+    (
+        "randla/sampling/_kernels/sensitivity_one.py",
+        "least_absolute",
+        "2.0",
+        "double a constant",
+    ): "a start that is good enough is not noticed",
+    (
         "randla/sampling/_kernels/sensitivity_power.py",
         "search",
         "0.001 * newton",
@@ -114,6 +144,12 @@ SPEED = {
         "0.9",
         "double a constant",
     ): "a step of a search beyond its bracket, which is tried in vain",
+    (
+        "randla/sampling/_kernels/sensitivity_power.py",
+        "search",
+        "0.5",
+        "double a constant",
+    ): "where rounding errors hide that slopes increase, the end of a bracket is tried again",
     (
         "randla/regression/_kernels/robust.py",
         "_combine",
@@ -137,11 +173,17 @@ TOLERANCE = {
         "double a constant",
     ): "only whether a correction of less than a fiftieth of rtol is made",
     (
-        "randla/sampling/_kernels/sensitivity_power.py",
-        "bounds_of_rows",
-        "error * norm",
+        "randla/smoothing/_kernels/exact/kalman.py",
+        "covariance_root",
+        "4.0",
+        "double a constant",
+    ): "how many rounding errors a pivot may have",
+    (
+        "randla/smoothing/_kernels/exact/kalman.py",
+        "predict",
+        "32.0 * _EPS * d",
         "drop the right of Mult",
-    ): "a correction of a certified bound by less than a hundredth of rtol",
+    ): "how many rounding errors a pivot may have",
 }
 
 # Caught by the suite in another mode: without the compiler, or with bounds checked.
@@ -157,6 +199,12 @@ ANOTHER_MODE = {
         "component",
         "y[i]",
         "shift an index down",
+    ): "runs without the compiler only, which has an overload of its own",
+    (
+        "randla/spectral/_kernels/csr.py",
+        "_gather",
+        "factors[p] * x[offsets[p] * step:][:count]",
+        "drop the right of Mult",
     ): "runs without the compiler only, which has an overload of its own",
 }
 

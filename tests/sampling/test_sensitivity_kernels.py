@@ -134,6 +134,25 @@ def test_an_optimal_start_is_not_searched_from(p, monkeypatch):
     np.testing.assert_allclose([low, high], 1 / 200, rtol=1e-3)
 
 
+@pytest.mark.parametrize("p", [1.5, 3.0])
+def test_a_certificate_allows_for_what_the_dual_point_lacks(p):
+    """|a'x| <= t |X_- x| with t = norm (|z| + e) / (1 - e norm), so that e norm is
+    (t - t_0) / (1 + t) for every e = kappa |a - X_-'z|."""
+    X = np.linalg.qr(np.random.default_rng(0).standard_normal((40, 3)))[0]
+    P, kappas, shares = Panels(40, 3).fill(X).data, [0.0, 4e12, 8e12, 16e12], []
+    for kappa in kappas:
+        low, high, count = np.empty(40), np.empty(40), np.empty(40, np.int64)
+        sensitivity_power.bounds_of_rows(
+            X, np.arange(40), 0, 40, X, P, p, kappa, 0.9, 0.0, low, high, count
+        )
+        shares.append(high)
+    shares = np.array(shares)[:, np.max(shares, axis=0) < 1.0]  # one is the bound without any step
+    none, *others = (shares / (1.0 - shares)) ** (1.0 / p)  # t
+    lacking = np.array([(t - none) / (1.0 + t) for t in others])
+    assert (lacking[0] > 1e-5).sum() > 20
+    np.testing.assert_allclose(lacking[1:], [2 * lacking[0], 4 * lacking[0]], rtol=1e-7, atol=1e-14)
+
+
 def test_a_first_vertex_in_the_direction_of_a_row():
     """After that row, a has nothing left, and any direction in the face leads to a vertex."""
     X = np.linalg.qr(np.random.default_rng(0).standard_normal((12, 4)))[0]

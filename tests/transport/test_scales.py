@@ -147,5 +147,6 @@ def test_centers_are_near_the_means_and_short():
     assert (abs(centers - mean) <= spread / 1024).all()
     assert farthest == pytest.approx(max(high - centers), rel=1e-12)
     assert centers[2] == 5.0
+    assert snap_centers(mean[2:], low[2:], high[2:], -30, np.empty(2)) < 9e-3  # of small spreads
     steps = centers * 2.0 ** np.array([10, 10, 10, 18])
     np.testing.assert_array_equal(steps, np.rint(steps))

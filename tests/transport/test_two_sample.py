@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from randla.transport import sliced_wasserstein, sliced_wasserstein_test
-from randla.transport._kernels.permutation import draw_labels
+from randla.transport._kernels.permutation import add_split_costs, draw_labels
 from tests.statistical import chi_square_pvalue, claim
 from tests.transport.reference import clouds, projected_costs
 
@@ -58,6 +58,16 @@ def test_many_rows_go_in_chunks(monkeypatch):
     parts = sliced_wasserstein_test(X, Y[:30], n_permutations=40, rng=1)
     np.testing.assert_allclose(parts.null, whole.null, rtol=1e-13)
     assert parts.statistic == pytest.approx(whole.statistic, rel=1e-13)
+
+
+@pytest.mark.parametrize("number", [1, 7, 8, 9, 30])
+def test_no_more_splits_are_drawn_than_asked_for(number):
+    rng = np.random.default_rng(0)
+    order = np.argsort(rng.standard_normal((2, 6))).astype(np.int32)
+    Z, totals = np.sort(rng.standard_normal((2, 6))), np.zeros(100)
+    add_split_costs(Z, order, np.uint64(3), 0, 3, None, None, None, 2.0, totals[:number])
+    assert (totals[:number] > 0.0).all()
+    assert not totals[number:].any()
 
 
 def test_ties_count_for_the_hypothesis():
