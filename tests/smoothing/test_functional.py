@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from randla import AdditiveFunctional, StateSpaceModel, ffbs, maximum_likelihood, paris, ppg
+from randla.smoothing._kernels.particles import functionals
 from tests.smoothing import models, reference
 
 # Few particles, so that the tests are quick.
@@ -146,6 +147,20 @@ def test_score_of_the_users_functions():
     np.testing.assert_allclose(
         paths_and_estimates("score", model)[1], paths_and_estimates("score")[1], rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("unconstrained", [-30.0, -3.0, 0.0, 0.4, 3.0, 15.0])
+def test_steps_of_the_score_stay_inside_bounded_ranges(unconstrained):
+    """A step is a small multiple of the derivative by the unconstrained parameter."""
+    u = unconstrained
+    steps = {
+        functionals.LOG: (math.exp(u), math.exp(u)),
+        functionals.LOGIT: (1 / (1 + math.exp(-u)), 1 / (2 + math.exp(u) + math.exp(-u))),
+        functionals.TANH: (math.tanh(u / 4), 1 / math.cosh(u / 4) ** 2),
+    }
+    for kind, (value, derivative) in steps.items():
+        step = functionals.difference_step(value, kind)
+        assert step == pytest.approx(functionals._STEP * derivative, rel=1e-6)
 
 
 def test_score_needs_densities():
