@@ -115,7 +115,8 @@ class _Code(JITCodeLibrary):
         for library in dict.fromkeys(self._linking_libraries):
             if self._joins_late(library):
                 self._late.append(library._get_module_for_linking())
-                self._reload_init.update(library._reload_init)
+                when_loaded = getattr(library, "_reload_init", ())  # not in older versions
+                getattr(self, "_reload_init", set()).update(when_loaded)
             else:
                 early.append(library)
         self._linking_libraries = early
