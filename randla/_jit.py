@@ -108,7 +108,12 @@ class _Code(JITCodeLibrary):
     _late: list[binding.ModuleRef]  # which are optimized already
 
     def _joins_late(self, library: JITCodeLibrary) -> bool:
-        raise NotImplementedError
+        """Whether it is long; a short one may be inlined."""
+        module = library._get_module_for_linking()
+        function = next((f for f in module.functions if not f.is_declaration), None)
+        if function is None or any(b"alwaysinline" in names for names in function.attributes):
+            return False
+        return sum(len(list(block.instructions)) for block in function.blocks) > _LONG
 
     def finalize(self) -> None:
         early, self._late = [], []
@@ -130,13 +135,6 @@ class _Code(JITCodeLibrary):
 
 class _LinkedCode(_Code):
     """The code of a function for its callers, without machine code of its own."""
-
-    def _joins_late(self, library: JITCodeLibrary) -> bool:
-        module = library._get_module_for_linking()
-        function = next((f for f in module.functions if not f.is_declaration), None)
-        if function is None or any(b"alwaysinline" in names for names in function.attributes):
-            return False
-        return sum(len(list(block.instructions)) for block in function.blocks) > _LONG
 
     def _finalize_final_module(self) -> None:
         """Translate a shell: the variables that Numba sets when a function is loaded."""
