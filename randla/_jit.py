@@ -63,6 +63,7 @@ from numba.core import event
 from numba.core.caching import IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager
 from numba.core.cpu import CPUContext
 from numba.core.runtime import rtsys
 
@@ -98,8 +99,23 @@ _OF_CONTEXT = "create_cpython_wrapper", "get_executable"
 _CAN_LINK = all(hasattr(JITCodeLibrary, method) for method in _OF_CODE) and all(
     hasattr(CPUContext, method) for method in _OF_CONTEXT
 )
-#: LLVM instructions of a long function. (With 50, 150 or 600 first calls take the same time to 3%.)
+#: Lines of LLVM's text of a long function. (With 50, 150 or 600 first calls take as long, to 3%.)
 _LONG = 300
+#: Numba's passes for what no kernel contains: closures and comprehensions, ``with``, expressions of
+#: whole arrays, loops over tuples of several types, messages made at run time. Each pass costs time
+#: in each function even if it finds nothing, all of these a twelfth of a first call.
+_FOR_OTHERS = {
+    "WithLifting",
+    "InlineClosureLikes",
+    "MakeFunctionToJitFunction",
+    "RewriteDynamicRaises",
+    "FindLiterallyCalls",
+    "LiteralUnroll",
+    "LiteralPropagationSubPipelinePass",
+    "InlineOverloads",
+    "NopythonRewrites",
+    "DumpParforDiagnostics",
+}
 
 
 class _Code(JITCodeLibrary):
@@ -113,7 +129,7 @@ class _Code(JITCodeLibrary):
         function = next((f for f in module.functions if not f.is_declaration), None)
         if function is None or any(b"alwaysinline" in names for names in function.attributes):
             return False
-        return sum(len(list(block.instructions)) for block in function.blocks) > _LONG
+        return str(function).count("\n") > _LONG
 
     def finalize(self) -> None:
         early, self._late = [], []
@@ -166,13 +182,19 @@ class _EntryCode(_Code):
 
 
 class _LinkedCompiler(CompilerBase):
-    """Numba's compiler, with `_LinkedCode` for what it makes."""
+    """Numba's compiler with the passes that kernels need, and `_LinkedCode` for what it makes."""
 
     def define_pipelines(self) -> list[Any]:
         codegen = self.state.targetctx.codegen()
         self.state.library = _LinkedCode(codegen, self.state.func_id.func_qualname)
         self.state.library.enable_object_caching()
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        if not self.state.func_id.modname.startswith("randla."):  # a user's, as of a model
+            return [passes]
+        needed = PassManager("nopython")
+        needed.passes = [each for each in passes.passes if each[0].__name__ not in _FOR_OTHERS]
+        needed.finalize()
+        return [needed]
 
 
 class _EntryCompiler(CompilerBase):
