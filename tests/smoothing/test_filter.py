@@ -128,7 +128,7 @@ def test_offspring(scheme, trial):
     code = SCHEMES.index(scheme)
     code = (resample.SYSTEMATIC, resample.STRATIFIED, resample.MULTINOMIAL, resample.RESIDUAL)[code]
     for r in range(trial.replicates):
-        resample.DRAWS[code](stream, (w.copy(), c.copy(), guide, gaps), total, A, 0)
+        resample.DRAWS[code](code, stream, (w.copy(), c.copy(), guide, gaps), total, A, 0)
         counts[r] = np.bincount(A, minlength=n)
     trial.assert_mean(counts[:, w > 0], n * w[w > 0])
     assert counts[:, w == 0].sum() == 0

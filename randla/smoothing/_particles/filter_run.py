@@ -58,7 +58,9 @@ class FilterRun(ParticleRun):
         super().__init__(model, n_times, n, (rows, rows, rows))
         self.weights_of_times = np.empty((n_kept, n))
         self.model, self.guided, self.stored = model, guided, store
-        self.resample_by(scheme, threshold)
+        *_, propagate = model._compiled.feynman_kac(guided=guided)
+        self.kernel = model._compiled.kernel(filter_template, propagate, resample.DRAWS[scheme])
+        self.scheme, self.threshold = scheme, threshold  # resampled where ESS < threshold * N
         if series is not None:
             self.series = series
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
@@ -76,13 +78,6 @@ class FilterRun(ParticleRun):
         self.rng = np.empty(4, np.uint64)
         self.error: NoSurvivorsError | None = None
 
-    def resample_by(self, scheme: int, threshold: float) -> None:
-        """Resample by this scheme where ESS < threshold * N, from the start of the next run on."""
-        compiled = self.model._compiled
-        _, _, propagate = compiled.feynman_kac(guided=self.guided)
-        self.kernel = compiled.kernel(filter_template, propagate, scheme)
-        self.scheme, self.threshold = scheme, threshold
-
     def first_piece(self) -> int:
         """Times that take well below a second unless the model is very slow."""
         return max(1, int(1e6 / (self.particles.states[0].size + 1)))  # about 30 ms
@@ -93,7 +88,7 @@ class FilterRun(ParticleRun):
         for first in range(begin, end, n_kept or end - begin):
             last = min(first + n_kept, end) if n_kept else end
             self.kernel(
-                self.rng, self.series, first, last, self.threshold,
+                self.rng, self.series, first, last, self.scheme, self.threshold,
                 self.no_path if path is None else path, self.particles, self.rows, self.weights,
                 self.moments, self.track, self.weights_of_times,
             )  # fmt: skip

@@ -137,7 +137,7 @@ class Clouds:
         space = Smoother(self.problem, self.size.at(z), self.stream)
         if self.problem.method == "pmmh":  # any scheme is valid, and this one adds the least noise
             for part in space.parts:
-                part.filter.resample_by(resample.SYSTEMATIC, 0.5)
+                part.filter.scheme, part.filter.threshold = resample.SYSTEMATIC, 0.5
         spaces.append(space)
         return space
 

@@ -9,7 +9,7 @@ import math
 
 from randla._jit import kernel
 from randla._random import uniform
-from randla.smoothing._kernels.models.linear_gaussian import component
+from randla.smoothing._kernels.entries import component
 
 
 @kernel

@@ -13,11 +13,10 @@ else the transition (or the initial law), and its density.
 import math
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 from randla._jit import kernel
 from randla._random import normal
+from randla.smoothing._kernels.entries import component
 
 # The blocks, in the order in which they lie. Log normalizers of transition, potential, start;
 (
@@ -33,18 +32,6 @@ from randla._random import normal
 ) = range(36)  # fmt: skip
 N_BLOCKS = 36
 LOG_2PI = math.log(2.0 * math.pi)
-
-
-def component(y, i):
-    """Entry i of an observation that is an array, or the observation itself if it is a number."""
-    return y if np.ndim(y) == 0 else y[i]
-
-
-@overload(component)
-def _component(y, i):
-    if isinstance(y, types.Array):
-        return lambda y, i: y[i]
-    return lambda y, i: y
 
 
 @kernel

@@ -8,7 +8,8 @@ import math
 
 from randla._jit import kernel
 from randla._random import normal
-from randla.smoothing._kernels.models.linear_gaussian import N_BLOCKS, component
+from randla.smoothing._kernels.entries import component
+from randla.smoothing._kernels.models.linear_gaussian import N_BLOCKS
 
 (
     _NORM_Q, _NORM_R, _NORM_0, _A, _ROOT_Q, _W_Q, _WA, _Q_INV, _Q_INV_A, _ROOT_0, _W_0, _P0_INV,

@@ -9,8 +9,9 @@ the new state and y - d in that of the observation all functions are the ones th
 import numpy as np
 
 from randla._jit import kernel
+from randla.smoothing._kernels.entries import component
 from randla.smoothing._kernels.models import linear_gaussian as constant
-from randla.smoothing._kernels.models.linear_gaussian import B, block, component, dot, observed_size
+from randla.smoothing._kernels.models.linear_gaussian import B, block, dot, observed_size
 
 
 @kernel

@@ -1,8 +1,9 @@
 """The functions of `linear_gaussian_varying` with numbers instead of blocks."""
 
 from randla._jit import kernel
+from randla.smoothing._kernels.entries import component
 from randla.smoothing._kernels.models import linear_gaussian_scalar as constant
-from randla.smoothing._kernels.models.linear_gaussian import B, block, component
+from randla.smoothing._kernels.models.linear_gaussian import B, block
 from randla.smoothing._kernels.models.linear_gaussian_varying import piece
 
 _C, _D = 0, 1  # the intercepts, at the beginning of a piece

@@ -2,25 +2,9 @@
 
 import math
 
-import numpy as np
-from numba import types
-from numba.extending import overload
-
 from randla._jit import kernel
-from randla.smoothing._kernels.models.linear_gaussian import any_missing, component
-
-
-def length(x):
-    """Number of components of a state or observation; 1 for a number."""
-    return 1 if np.ndim(x) == 0 else len(x)
-
-
-@overload(length)
-def _length(x):
-    if isinstance(x, types.Array):
-        return lambda x: x.size
-    return lambda x: 1
-
+from randla.smoothing._kernels.entries import component, length
+from randla.smoothing._kernels.models.linear_gaussian import any_missing
 
 # Linear Gaussian: x_0, x_0 x_0', S_00, S_11 and S_10 of the transitions, then x x' and y x' of the
 # times that are observed wholly. Of symmetric matrices the lower triangle, row by row.

@@ -8,7 +8,7 @@ import math
 
 from randla._jit import kernel
 from randla._random import normal
-from randla.smoothing._kernels.models.linear_gaussian import component
+from randla.smoothing._kernels.entries import component
 
 # phi, sigma, beta; the stationary standard deviation sigma / sqrt(1 - phi^2); inverses; log
 # normalizers of transition, start and potential.

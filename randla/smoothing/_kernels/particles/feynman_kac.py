@@ -18,13 +18,23 @@ the model's function does not write is NaN, and not what the memory held before.
 
 import math
 
-from randla._jit import unsaved_inline
+from randla._jit import kernel, unsaved_inline
 
 
 @unsaved_inline
 def blank(out):
     for k in range(out.size):
         out[k] = math.nan
+
+
+@kernel
+def copy_state(X, i, Y, j):
+    """Y[j] = X[i], of which Numba would compile messages on shapes for a second."""
+    if X.ndim == 1:  # known when it is compiled
+        Y[j] = X[i]
+    else:
+        for k in range(X.shape[1]):
+            Y[j, k] = X[i, k]
 
 
 def make_writer(draw, scalar):

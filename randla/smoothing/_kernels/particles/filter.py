@@ -2,25 +2,23 @@
 
 import math
 
-from randla.smoothing._kernels.particles.resample import DRAWS
+from randla.smoothing._kernels.particles.feynman_kac import copy_state
 from randla.smoothing._kernels.particles.status import INFINITE_STATE, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
 from randla.smoothing._kernels.particles.weights import normalize, weighted_moments
 
 
-def filter_template(propagate, scheme):
-    draw = DRAWS[scheme]  # the others are not compiled
-
+def filter_template(propagate, draw):
     def particle_filter(
-        stream, series, begin, end, threshold, path, particles, rows, weights, moments,
-        track, weights_of_times,
+        stream, series, begin, end, scheme, threshold, path, particles, rows, weights,
+        moments, track, weights_of_times,
     ):  # fmt: skip
         """Advance the filter over the times begin, ..., end - 1.
 
         The arguments are records of `randla.smoothing._particles.records`, with the shapes given
         there; `rows` (R, N, d) are the states as vectors, and `weights` has the weights from one
-        call to the next. The filter is resampled where ESS < threshold * N. If `path` (T,) or
-        (T, d) has rows slot 0 follows it; the scheme must then be multinomial. Filled are the
+        call to the next. The filter is resampled by `scheme` where ESS < threshold * N. If `path`
+        (T,) or (T, d) has rows slot 0 follows it; the scheme must be multinomial. Filled are the
         moments (T, d), the track and, if it has rows, the table `weights_of_times` (R, N) of
         normalized weights. Time t is in row t modulo the length of each table: the observations of
         a stream have one row, its moments and its track two.
@@ -45,14 +43,14 @@ def filter_template(propagate, scheme):
             yt, seen = y[t % y.shape[0]], observed[t % observed.size]
             base = log_n  # log of the sum of the weights that the particles come with
             if conditional:
-                xn[0] = path[t]
+                copy_state(path, t, xn, 0)
             resampled = t > 0 and ess[last] < threshold * n
             if not resampled:
                 for i in range(n):
                     ancestors[i] = i
             else:
                 ancestors[0] = 0  # a path is its own ancestor
-                draw(rng, weights, totals[last], ancestors, first_free)
+                draw(scheme, rng, weights, totals[last], ancestors, first_free)
             propagate(rng, t, first_free, x, ancestors, xn, log_wn, yt, seen, theta)
             if t > 0 and not resampled:  # the weights are carried on
                 base = levels[last]

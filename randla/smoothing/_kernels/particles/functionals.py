@@ -3,8 +3,7 @@
 import math
 
 from randla._jit import inline, kernel, unsaved_inline, unsaved_kernel
-from randla.smoothing._kernels.models.linear_gaussian import component
-from randla.smoothing._kernels.models.sufficient import length
+from randla.smoothing._kernels.entries import component, length
 
 
 def make_named(name, scalar):

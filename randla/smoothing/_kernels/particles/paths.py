@@ -2,7 +2,7 @@
 
 import math
 
-from randla.smoothing._kernels.particles.feynman_kac import blank
+from randla.smoothing._kernels.particles.feynman_kac import blank, copy_state
 from randla.smoothing._kernels.particles.resample import guided_draw, systematic_indices
 from randla.smoothing._kernels.particles.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.particles.unowned import unowned
@@ -48,7 +48,7 @@ def backward_template(fill, needs_weights):
                 return
             for b in range(n):
                 i = indices[b]
-                paths[t, b] = states[t, i]
+                copy_state(states[t], i, paths[t], b)
                 end_weights[b] = log_weights[t, i]
                 end_ancestors[b] = ancestors[t, i]
                 changed[t] += i != 0  # slot 0 holds the path that the filter is conditional on

@@ -81,8 +81,8 @@ def search(cumulative, position):
 
 
 @kernel
-def stratified(rng, weights, total, ancestors, first):
-    """One point uniform in each stratum [i, i + 1) total / N; `first` is 0."""
+def stratified(scheme, rng, weights, total, ancestors, first):
+    """One point uniform in each stratum [i, i + 1) total / N."""
     cumulative = weights[1]
     systematic_indices(cumulative, total, 0.0, ancestors)  # of the left ends of the strata
     scale = total / ancestors.size
@@ -129,8 +129,8 @@ def multinomial(stream, weights, total, ancestors, first):
 
 
 @kernel
-def residual(rng, weights, total, ancestors, first):
-    """floor(N w) copies each, the others multinomial from N w - floor(N w); `first` is 0."""
+def residual(scheme, rng, weights, total, ancestors, first):
+    """floor(N w) copies each, the others multinomial from N w - floor(N w)."""
     normalized, cumulative, _, spacings = weights
     n, filled, remainder = normalized.size, 0, 0.0
     for i in range(n):
@@ -151,11 +151,20 @@ def residual(rng, weights, total, ancestors, first):
 
 
 @kernel
-def systematic(rng, weights, total, ancestors, first):
-    """One uniform number for all points; `first` is 0."""
+def systematic(rng, weights, total, ancestors):
+    """One uniform number for all points."""
     systematic_indices(weights[1], total, uniform(rng), ancestors)
+
+
+@kernel
+def multinomial_or_systematic(scheme, rng, weights, total, ancestors, first):
+    """In one kernel, as likelihoods and posteriors need filters with both."""
+    if scheme == MULTINOMIAL:
+        multinomial(rng, weights, total, ancestors, first)
+    else:
+        systematic(rng, weights, total, ancestors)
 
 
 #: Draws of ancestors[first:] by scheme; E[number of copies of j] = N w_j for each of them. Only
 #: multinomial draws are independent, so that some may be given: `first` is 0 for the others.
-DRAWS = (multinomial, systematic, stratified, residual)
+DRAWS = multinomial_or_systematic, multinomial_or_systematic, stratified, residual

@@ -9,7 +9,7 @@ import math
 from randla._jit import summing_kernel, unsaved_inline, unsaved_kernel
 from randla._random import uniform
 from randla.smoothing._kernels.particles.backward import cumulate, make_backward_row
-from randla.smoothing._kernels.particles.feynman_kac import blank
+from randla.smoothing._kernels.particles.feynman_kac import blank, copy_state
 from randla.smoothing._kernels.particles.resample import multinomial, search
 from randla.smoothing._kernels.particles.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
@@ -163,7 +163,7 @@ def sweep_template(propagate, begin_sum, update):
                 yt, seen = y[t], observed[t]
                 new = statistics[t % 2]
                 if conditional:
-                    xn[0] = path[t]  # slot 0: with i.i.d. ancestors any slot would do
+                    copy_state(path, t, xn, 0)  # slot 0: with i.i.d. ancestors any slot would do
                 if t > 0:
                     # Multinomial at every step: with other schemes the ancestors would not be
                     # independent given the cloud, and a conditional sweep not keep its law.
@@ -199,8 +199,8 @@ def sweep_template(propagate, begin_sum, update):
                 # The last index from the weights, earlier ones along the traced draws.
                 i = search(cumulative, uniform(rng) * totals[n_times - 1])
                 for t in range(n_times - 1, -1, -1):
-                    path[t] = states[t, i]
-                    paths[s, t] = states[t, i]
+                    copy_state(states[t], i, path, t)
+                    copy_state(states[t], i, paths[s], t)
                     changed[t] += i != 0  # slot 0 holds the path of the sweep before
                     if t > 0:
                         i = traced[t, i]
