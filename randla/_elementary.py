@@ -17,6 +17,9 @@ Source: Cody and Waite, "Software Manual for the Elementary Functions", Prentice
 import math
 
 import numpy as np
+from numba.core import config
+from numba.core.types import float64, int64
+from numba.extending import intrinsic
 
 from randla._jit import inline
 
@@ -40,13 +43,36 @@ _LOG2_E = 1.0 / math.log(2.0)
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # k _LN2_HIGH is exact
 _TO_INTEGER = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
 
+if getattr(config, "DISABLE_JIT", False):
+
+    def bits_of(x):
+        return np.float64(x).view(np.int64)
+
+    def of_bits(bits):
+        return np.int64(bits).view(np.float64)
+
+else:  # an instruction each, where ``view`` would be a function that is compiled
+
+    @intrinsic
+    def bits_of(typingctx, x):
+        """The bits of a double as an integer."""
+        return int64(float64), _same_bits
+
+    @intrinsic
+    def of_bits(typingctx, bits):
+        """The double with these bits."""
+        return float64(int64), _same_bits
+
+    def _same_bits(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
 
 @inline
 def log2(x):
     """Logarithm to base two of a positive number that is not subnormal."""
-    bits = np.float64(x).view(np.int64)
+    bits = bits_of(x)
     exponent = np.float64((bits >> _WIDTH) - _BIAS)
-    mantissa = np.int64((bits & _LOW52) | _ONE_BITS).view(np.float64)  # in [1, 2)
+    mantissa = of_bits((bits & _LOW52) | _ONE_BITS)  # in [1, 2)
     above = mantissa > _SQRT2  # centered on 1: in (1 / sqrt 2, sqrt 2]
     mantissa = 0.5 * mantissa if above else mantissa
     exponent = exponent + 1.0 if above else exponent
@@ -66,15 +92,15 @@ def exp2(y):
     value = _E7 + r * (_E8 + r * (_E9 + r * (_E10 + r * (_E11 + r * _E12))))
     value = _E1 + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * (_E6 + r * value)))))
     half = np.int64(0.5 * k)  # two factors, as 2^k alone may leave the range of doubles
-    first = np.int64((half + _BIAS) << _WIDTH).view(np.float64)
-    second = np.int64((np.int64(k) - half + _BIAS) << _WIDTH).view(np.float64)
+    first = of_bits((half + _BIAS) << _WIDTH)
+    second = of_bits((np.int64(k) - half + _BIAS) << _WIDTH)
     return (1.0 + r * value) * first * second
 
 
 @inline
 def power(x, c):
     """x^c for x >= 0."""
-    return exp2(c * log2(x)) if np.float64(x).view(np.int64) > _LOW52 else 0.0
+    return exp2(c * log2(x)) if bits_of(x) > _LOW52 else 0.0
 
 
 @inline
@@ -98,5 +124,4 @@ def exp(x):
     p = p * r + 1.0
     p = p * r + 1.0
     # k, in the low bits of z, is added to the exponent
-    bits = np.int64(np.float64(p).view(np.int64) + (np.float64(z).view(np.int64) << _WIDTH))
-    return np.float64(bits.view(np.float64)) if x > -708.0 else 0.0
+    return of_bits(bits_of(p) + (bits_of(z) << _WIDTH)) if x > -708.0 else 0.0

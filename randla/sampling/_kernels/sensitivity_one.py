@@ -190,11 +190,15 @@ def bounds_of_rows(
     n, d = X.shape
     K, w, e = P.shape[0], P.shape[1], d - 1
     residuals, scores, counts = np.empty((K, PANEL)), np.empty(n), np.empty(_BINS, np.int64)
-    A, state = np.zeros((K, e + e % 2, PANEL)), np.empty((K, FIELDS, PANEL))
+    A, state = np.empty((K, e + e % 2, PANEL)), np.empty((K, FIELDS, PANEL))
     work, lanes = np.empty((2, PANEL)), np.empty((2, PANEL))
-    g, G = np.zeros((2, A.shape[1])), np.empty((A.shape[1], A.shape[1]))
-    x, best, v, total_row = np.zeros(w), np.zeros(w), np.empty(d), np.empty(d)
-    y, nothing, far = np.empty(e), np.zeros(e), np.empty(0, np.int64)
+    g, G = np.empty((2, A.shape[1])), np.empty((A.shape[1], A.shape[1]))
+    x, best, v, total_row = np.empty(w), np.empty(w), np.empty(d), np.empty(d)
+    y, nothing, far = np.empty(e), np.empty(e), np.empty(0, np.int64)
+    for zero in (x, best, nothing, g[0], g[1]):
+        fill(zero, 0.0)
+    for k in range(K):
+        fill(A[k, A.shape[1] - 1], 0.0)  # a row beyond e, if there is one
     flat = residuals.reshape(-1)
     least = np.int64(1.6 * math.sqrt(n * d) + 3 * d)  # rows that are kept at first
     guess = least

@@ -180,7 +180,9 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
     shape = (P.shape[0], PANEL)
     r, W, dr, z = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
     r2, W2, lanes = np.empty(shape), np.empty(shape), np.empty((2, PANEL))
-    a, x, y, rho, step_y = np.empty(d), np.zeros(w), np.zeros(w), np.empty(w), np.zeros(w)
+    a, x, y, rho, step_y = np.empty(d), np.empty(w), np.empty(w), np.empty(w), np.empty(w)
+    for zero in (x, y, step_y):
+        fill(zero, 0.0)
     G, L = np.empty((w, w)), np.empty((d, d))
     q, newton, floor = p / (p - 1.0), 1.0 / (p - 1.0), floor_of(p)
     for index in range(first, last):

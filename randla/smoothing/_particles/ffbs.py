@@ -230,6 +230,7 @@ def path_sums(problem: SmoothingProblem, paths: Array) -> Array:
     kernel = problem.model._compiled.kernel(
         path_sum_template, functional.initial, functional.step, functional=functional
     )
+    paths = np.ascontiguousarray(paths)  # compiled once
     kernel(problem.y, problem.series().theta, paths, increment, sums, info)
     raise_for_status(info)
     return sums

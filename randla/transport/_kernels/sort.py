@@ -23,6 +23,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
+from randla._elementary import bits_of, of_bits
 from randla._jit import kernel, summing_kernel
 
 MAX_CELLS = 1 << 13  # of a digit: its counts are 32 KiB, the first-level cache
@@ -50,14 +51,14 @@ def _scale(x):
         magnitude = np.float64(abs(x[i]))
         total += magnitude
         # positive doubles are ordered as integers
-        top = max(top, np.float64(magnitude).view(np.int64))
+        top = max(top, bits_of(magnitude))
     return total / x.size, top
 
 
 @kernel
 def _make_keys(x, scale, base, shift, half, keys):
     for i in range(x.size):
-        bits = np.float64(np.float64(abs(x[i])) + scale).view(np.int64)  # of s + |x|
+        bits = bits_of(np.float64(abs(x[i])) + scale)  # of s + |x|
         k = np.int32((bits - base) >> shift)  # base = bits(s)
         keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k  # mirrored for negative numbers
 
@@ -85,10 +86,10 @@ def _n_descents(x):
 def _count_keys(x, keys, low, high, bits):
     """Keys of the row and, for both digits, where each cell starts; the map as a triple."""
     scale, top = _scale(x)
-    base = np.float64(scale).view(np.int64)
-    largest = np.int64(top).view(np.float64) + scale
+    base = bits_of(scale)
+    largest = of_bits(top) + scale
     half = np.int32(1 << (2 * bits - 1))  # keys have two digits: half of them for each sign
-    span, shift = np.float64(largest).view(np.int64) - base, np.int64(0)
+    span, shift = bits_of(largest) - base, np.int64(0)
     while (span >> shift) >= half:  # the finest keys that hold the largest number
         shift += 1
     _make_keys(x, scale, base, shift, half, keys)
@@ -161,7 +162,7 @@ def _insert(x, order, first, last):
 @kernel
 def _ordered_bits(value):
     """Unsigned integers in the order of the numbers; -0.0 and 0.0 are one."""
-    bits = np.float64(value + 0.0).view(np.uint64)
+    bits = np.uint64(bits_of(np.float64(value) + 0.0))
     return ~bits if bits >> _S63 else bits | _SIGN  # negative numbers below, in reverse
 
 

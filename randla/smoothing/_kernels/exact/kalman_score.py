@@ -18,7 +18,7 @@ then huge, would lose all digits.
 """
 
 from randla._jit import kernel, summing_kernel
-from randla.smoothing._kernels.exact.kalman import at, copy_to
+from randla.smoothing._kernels.exact.kalman import at, copy_root, copy_to
 from randla.smoothing._kernels.particles.unowned import unowned
 
 
@@ -103,9 +103,10 @@ def step_back(A, c, G, later, m, r, N, Y, gc, gA, gQ, work, is_smoothed):
         for j in range(d):
             gA[i, j] += r[i] * m[j] - Y[i, j]  # r m_s' - Y
             gQ[i, j] += 0.5 * (r[i] * r[j] - N[i, j])  # 1/2 (r r' - N)
-    multiply_left(A, N, work.W)
-    multiply(work.W, A, work.ANA)  # A' N A
-    multiply_left(A, Y, work.AY)  # A' Y
+    copy_root(A, work.J)  # else both products would be compiled for read-only arrays as well
+    multiply_left(work.J, N, work.W)
+    multiply(work.W, work.J, work.ANA)  # A' N A
+    multiply_left(work.J, Y, work.AY)  # A' Y
 
 
 @summing_kernel
