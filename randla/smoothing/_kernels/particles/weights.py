@@ -2,7 +2,9 @@
 
 import math
 
-from randla._elementary import exp
+import numpy as np
+
+from randla._elementary import bits_of, exp, of_bits
 from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.particles.status import (
     ALL_ZERO,
@@ -11,24 +13,24 @@ from randla.smoothing._kernels.particles.status import (
     OK,
 )
 
+_MAGNITUDE = np.int64((1 << 63) - 1)
+_LEAST = np.int64(-0x7FF0000000000001)  # the key of -inf
+
 
 @kernel
 def largest(a):
-    """Largest entry, NaN ignored (-inf if there is none); eight chains, so that it pipelines."""
-    m0 = m1 = m2 = m3 = m4 = m5 = m6 = m7 = -math.inf
-    whole = a.size // 8 * 8
-    for i in range(0, whole, 8):
-        m0 = a[i] if a[i] > m0 else m0
-        m1 = a[i + 1] if a[i + 1] > m1 else m1
-        m2 = a[i + 2] if a[i + 2] > m2 else m2
-        m3 = a[i + 3] if a[i + 3] > m3 else m3
-        m4 = a[i + 4] if a[i + 4] > m4 else m4
-        m5 = a[i + 5] if a[i + 5] > m5 else m5
-        m6 = a[i + 6] if a[i + 6] > m6 else m6
-        m7 = a[i + 7] if a[i + 7] > m7 else m7
-    for i in range(whole, a.size):
-        m0 = a[i] if a[i] > m0 else m0
-    return max(max(max(m0, m1), max(m2, m3)), max(max(m4, m5), max(m6, m7)))
+    """Largest entry, NaN ignored (-inf if there is none).
+
+    As integers in the order of the numbers, whose maximum LLVM vectorizes: the bits of a double,
+    all but the sign inverted if it is negative.
+    """
+    top = _LEAST
+    for i in range(a.size):
+        bits = bits_of(a[i])
+        key = bits ^ ((bits >> 63) & _MAGNITUDE)
+        key = key if a[i] == a[i] else _LEAST
+        top = key if key > top else top
+    return of_bits(top ^ ((top >> 63) & _MAGNITUDE))
 
 
 @summing_kernel
@@ -103,26 +105,14 @@ def weighted_moments(w, X, mean, variance):
     Rows of weight zero may hold anything. Returns whether the moments are finite.
     """
     n, d = X.shape
-    if d == 1:  # sums in registers, which vectorize
-        m = 0.0
-        for i in range(n):
-            m += w[i] * X[i, 0] if w[i] > 0.0 else 0.0
-        v = 0.0
-        for i in range(n):
-            v += w[i] * (X[i, 0] - m) ** 2 if w[i] > 0.0 else 0.0  # 0 * inf would be NaN
-        mean[0], variance[0] = m, v
-        return v < math.inf
-    mean[:] = 0.0
-    variance[:] = 0.0
-    for i in range(n):
-        if w[i] > 0.0:
-            for k in range(d):
-                mean[k] += w[i] * X[i, k]
-    for i in range(n):
-        if w[i] > 0.0:
-            for k in range(d):
-                variance[k] += w[i] * (X[i, k] - mean[k]) ** 2
     finite = True
     for k in range(d):
-        finite = finite and variance[k] < math.inf
+        m = v = 0.0
+        for i in range(n):
+            m += w[i] * X[i, k] if w[i] > 0.0 else 0.0
+        for i in range(n):
+            e = X[i, k] - m
+            v += w[i] * e * e if w[i] > 0.0 else 0.0  # 0 * inf would be NaN
+        mean[k], variance[k] = m, v
+        finite = finite and v < math.inf
     return finite
