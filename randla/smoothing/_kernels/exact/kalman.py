@@ -20,6 +20,7 @@ series models in state space form", Biometrika 79 (1992), 823-826 (u and the exa
 import math
 
 from randla._jit import kernel, summing_kernel
+from randla._kernels.panels import fill
 from randla.smoothing._kernels.particles.unowned import unowned
 
 _LOG_2PI = math.log(2.0 * math.pi)
@@ -160,7 +161,7 @@ def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
         for a in range(n):
             for b in range(k):
                 M[a, b] = R_root[seen[a], b]
-        floor[:n] = 0.0
+        fill(floor[:n], 0.0)
         triangularize(M, n, n, k, floor, pivots)
     tiny = 16.0 * _EPS * width  # relative rounding error of a row of the pre-array
     for a in range(n):
@@ -227,7 +228,7 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
                 for b in range(d):
                     M[i, b] += A[i, j] * S[j, b]  # A S next to Q_root
         floor[i] = tiny * scale
-    floor[d:] = 0.0
+    fill(floor[d:], 0.0)
     triangularize(M, n_rows, n_rows, 2 * d, floor, pivots)
     rank = d  # of the predicted covariance A P A' + Q
     for i in range(d):
@@ -250,7 +251,7 @@ def read_gain(M, rank, pivots, G, C):
     """G and C of `predict` from its pre-array after the reflections."""
     d = G.shape[0]
     for i in range(d):
-        G[i] = 0.0
+        fill(G[i], 0.0)
         for b in range(d):
             C[i, b] = M[d + i, rank + b]
     for p in range(d - 1, -1, -1):  # G S_next = M[d:, :rank], from the last pivot to the first
@@ -289,7 +290,7 @@ def step_back(A, c, mean, S, m, G, C, M, pivots, move, covariance, lag):
             lag[i, j] = 0.0
             for b in range(d):
                 lag[i, j] += M[i, d + b] * S[j, b]  # G S S'
-    move[:] = 0.0  # as the floor: each row keeps what it has
+    fill(move, 0.0)  # as the floor: each row keeps what it has
     triangularize(M, d, d, 2 * d, move, pivots)  # [S_t, 0], S_t S_t' = C C' + G P_{t+1} G'
     for i in range(d):
         for b in range(d):
