@@ -1,6 +1,5 @@
 """The arguments of a linear Gaussian model, checked, and what the exact kernels read."""
 
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,6 @@ from randla.smoothing._kernels.exact.kalman import covariance_root, triangulariz
 
 # Of arguments with a leading time axis those of steps have T - 1 slices, the others T.
 _OF_STEPS = ("transition_matrix", "transition_cov", "state_intercept")
-_EPS = 2.0**-52
 _VECTORS = ("state_intercept", "observation_intercept", "initial_mean")
 
 
@@ -180,15 +178,10 @@ def as_directions(diffuse: ArrayLike | None, d: int) -> tuple[Array, NDArray[np.
 
 def root(P: Array, name: str) -> Array:
     """Lower triangular L, L L' = P, of one covariance or of each in a series."""
-    diagonal = np.diagonal(P, axis1=-2, axis2=-1)
-    if diagonal.all():  # else singular
-        with suppress(np.linalg.LinAlgError):
-            L = np.linalg.cholesky(P)
-            pivots = np.diagonal(L, axis1=-2, axis2=-1) ** 2
-            if (pivots > 8.0 * P.shape[-1] * _EPS * diagonal).all():  # regular beyond rounding
-                return L
     if P.ndim == 3:
         return np.array([root(part, f"{name}[{t}]") for t, part in enumerate(P)])
+    if P.shape == (1, 1) and P[0, 0] >= 0.0:
+        return np.sqrt(P)
     out = np.empty(P.shape)
     bad = covariance_root(read_only(np.ascontiguousarray(P)), out)
     if bad:

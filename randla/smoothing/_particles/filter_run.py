@@ -59,7 +59,8 @@ class FilterRun(ParticleRun):
         self.weights_of_times = np.empty((n_kept, n))
         self.model, self.guided, self.stored = model, guided, store
         *_, propagate = model._compiled.feynman_kac(guided=guided)
-        self.kernel = model._compiled.kernel(filter_template, propagate, resample.DRAWS[scheme])
+        kind = max(scheme, resample.SYSTEMATIC)  # multinomial or systematic: the same kernel
+        self.kernel = model._compiled.kernel(filter_template, propagate, kind)
         self.scheme, self.threshold = scheme, threshold  # resampled where ESS < threshold * N
         if series is not None:
             self.series = series

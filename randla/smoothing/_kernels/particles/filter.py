@@ -3,12 +3,15 @@
 import math
 
 from randla.smoothing._kernels.particles.feynman_kac import copy_state
+from randla.smoothing._kernels.particles.resample import DRAWS
 from randla.smoothing._kernels.particles.status import INFINITE_STATE, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
 from randla.smoothing._kernels.particles.weights import normalize, weighted_moments
 
 
-def filter_template(propagate, draw):
+def filter_template(propagate, kind):
+    draw = DRAWS[kind]  # the others are not compiled
+
     def particle_filter(
         stream, series, begin, end, scheme, threshold, path, particles, rows, weights,
         moments, track, weights_of_times,

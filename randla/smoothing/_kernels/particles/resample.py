@@ -165,6 +165,6 @@ def multinomial_or_systematic(scheme, rng, weights, total, ancestors, first):
         systematic(rng, weights, total, ancestors)
 
 
-#: Draws of ancestors[first:] by scheme; E[number of copies of j] = N w_j for each of them. Only
+#: Draws of ancestors[first:]; E[number of copies of j] = N w_j for each of them. Only
 #: multinomial draws are independent, so that some may be given: `first` is 0 for the others.
 DRAWS = multinomial_or_systematic, multinomial_or_systematic, stratified, residual
