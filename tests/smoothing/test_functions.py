@@ -7,6 +7,7 @@ import types
 import numba
 import numpy as np
 import pytest
+from numba import literal_unroll
 
 import randla
 from randla import AdditiveFunctional, StateSpaceModel, paris, particle_filter, random
@@ -244,3 +245,28 @@ def test_an_array_is_named_in_a_function_with_another_order():
     model = StateSpaceModel(**{**models.WALK, "log_potential": log_potential})
     with pytest.raises(ValueError, match=r"log_potential must .* at t = 0 .* in theta\[5\]$"):
         particle_filter(model, SERIES, n_particles=20, rng=0)
+
+
+def test_functions_may_contain_what_no_kernel_of_the_library_does():
+    """Such passes of Numba are left out for kernels only."""
+
+    def plain(t, x, y, theta):
+        return -0.5 * (x - y) * (x - y)
+
+    def rich(t, x, y, theta):
+        def square(v):
+            return v * v
+
+        halves = [0.5 * square(v) for v in (x - y, 0.0)]
+        total = (np.ones(2) - 2.0 * np.ones(2))[0] * halves[0] - halves[1]
+        for zero in literal_unroll((0, 0.0)):
+            total += zero
+        return total
+
+    first, second = (
+        particle_filter(
+            StateSpaceModel(**{**models.WALK, "log_potential": f}), SERIES, n_particles=20, rng=0
+        )
+        for f in (plain, rich)
+    )
+    assert first.log_likelihood == second.log_likelihood
