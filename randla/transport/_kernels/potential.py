@@ -16,6 +16,7 @@ import numpy as np
 
 from randla._elementary import power
 from randla._jit import kernel
+from randla._kernels.panels import fill
 
 
 @kernel
@@ -97,7 +98,10 @@ def _fill_places(A, place, share):
             i += 1
             start, end = end, 0.5 * (np.float64(A[i]) + np.float64(A[i + 1])) / total
         place[r] = i
-        share[r] = min(max((level - start) / (end - start), 0.0), 1.0) if end > start else 1.0
+        if level >= end:
+            share[r] = 1.0
+        else:
+            share[r] = (level - start) / (end - start) if level > start else 0.0
 
 
 @kernel
@@ -132,7 +136,8 @@ def fill_biases(U, V, A, B, shifts, p, K, biases, noises, ties):
     """
     at_u, at_v = np.empty(K, np.uint32), np.empty(K, np.uint32)
     share_u, share_v, x, y = np.empty(K), np.empty(K), np.empty(K), np.empty(K)
-    weights = np.full(K - 1, 2.0)  # p (p - 1) |F^{-1} - G^{-1}|^{p-2} at p = 2
+    weights = np.empty(K - 1)  # p (p - 1) |F^{-1} - G^{-1}|^{p-2}
+    fill(weights, 2.0)  # at p = 2
     for row in range(U.shape[0]):
         u, v = U[row], V[row]
         if row < A.shape[0]:

@@ -29,7 +29,7 @@ def blank(out):
 
 @kernel
 def copy_state(X, i, Y, j):
-    """Y[j] = X[i], of which Numba would compile messages on shapes for a second."""
+    """Y[j] = X[i]. Of vectors Numba would compile the message for a wrong shape, for a second."""
     if X.ndim == 1:  # known when it is compiled
         Y[j] = X[i]
     else:
