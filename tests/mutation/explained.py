@@ -195,12 +195,6 @@ ANOTHER_MODE = {
         "Add to Sub",
     ): "the end of a slice, which nobody asks for unless bounds are checked",
     (
-        "randla/smoothing/_kernels/models/linear_gaussian.py",
-        "component",
-        "y[i]",
-        "shift an index down",
-    ): "runs without the compiler only, which has an overload of its own",
-    (
         "randla/spectral/_kernels/csr.py",
         "_gather",
         "factors[p] * x[offsets[p] * step:][:count]",
