@@ -21,7 +21,7 @@ from numba.core import config
 from numba.core.types import float64, int64
 from numba.extending import intrinsic
 
-from randla._jit import inline
+from randla._jit import expression
 
 _WIDTH, _BIAS = np.int64(52), np.int64(1023)
 _LOW52, _ONE_BITS = np.int64((1 << 52) - 1), np.int64(1023 << 52)
@@ -67,7 +67,7 @@ else:  # an instruction each, where ``view`` would be a function that is compile
         return builder.bitcast(args[0], context.get_value_type(signature.return_type))
 
 
-@inline
+@expression
 def log2(x):
     """Logarithm to base two of a positive number that is not subnormal."""
     bits = bits_of(x)
@@ -83,7 +83,7 @@ def log2(x):
     return exponent + z * series
 
 
-@inline
+@expression
 def exp2(y):
     """2^y."""
     y = -1100.0 if y < -1100.0 else (1100.0 if y > 1100.0 else y)
@@ -97,13 +97,13 @@ def exp2(y):
     return (1.0 + r * value) * first * second
 
 
-@inline
+@expression
 def power(x, c):
     """x^c for x >= 0."""
     return exp2(c * log2(x)) if bits_of(x) > _LOW52 else 0.0
 
 
-@inline
+@expression
 def exp(x):
     """Exponential of a number that is not positive."""
     z = x * _LOG2_E + _TO_INTEGER

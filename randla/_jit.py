@@ -17,12 +17,15 @@ Every kernel of the library is compiled through one of the names below, so that 
 ``fused_kernel``
     The same as ``kernel``, but a product and a sum may become one fused multiply-add. No sum is
     reordered, so results do not depend on how a loop was vectorized.
-``inline``
-    A helper of one or two lines that is inlined into the kernels that call it.
+``inline``, ``summing_inline``
+    The same as ``kernel`` and ``summing_kernel`` for a helper that LLVM inlines into those that
+    call it.
+``expression``
+    A formula that is copied into kernels before their types are known, so that it takes their
+    floating-point options. It is compiled again wherever it is used.
 ``unsaved_kernel``, ``unsaved_inline``
-    The same as ``kernel`` without the disk cache: for functions that a factory makes around other
-    jitted functions, whose files no other process would find. The second one is always inlined by
-    LLVM.
+    The same as ``kernel`` and ``inline`` without the disk cache: for functions that a factory makes
+    around other jitted functions, whose files no other process would find.
 ``linked``
     ``numba.njit`` for a function that only kernels call.
 
@@ -51,7 +54,8 @@ kernels: hashes and streams of random numbers are products that overflow.
 
 import gc
 from contextlib import suppress
-from functools import partial
+from copy import copy
+from functools import cache, partial
 from hashlib import blake2b
 from types import FunctionType
 from typing import Any
@@ -59,13 +63,14 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import binding, ir
-from numba.core import event
+from numba.core import event, types
 from numba.core.caching import IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager
 from numba.core.cpu import CPUContext
 from numba.core.runtime import rtsys
+from numba.core.typing import Context
 
 _DISABLED = bool(getattr(numba.config, "DISABLE_JIT", False))
 
@@ -94,13 +99,19 @@ class _RestOfCollector(event.Listener):
 event.register("numba:compile", _RestOfCollector())
 
 #: Private methods of Numba that are replaced or called here. Without one, first calls take longer.
-_OF_CODE = "finalize", "_optimize_final_module", "_finalize_final_module", "_get_module_for_linking"
-_OF_CONTEXT = "create_cpython_wrapper", "get_executable"
-_CAN_LINK = all(hasattr(JITCodeLibrary, method) for method in _OF_CODE) and all(
-    hasattr(CPUContext, method) for method in _OF_CONTEXT
+_OF_CODE = (
+    *("finalize", "_get_module_for_linking"),
+    *("_optimize_functions", "_optimize_final_module", "_finalize_final_module"),
 )
-#: Lines of LLVM's text of a long function. (With 50, 150 or 600 first calls take as long, to 3%.)
-_LONG = 300
+_CAN_LINK = all(
+    hasattr(owner, name)
+    for owner, names in (
+        (JITCodeLibrary, _OF_CODE),
+        (CPUContext, ("create_cpython_wrapper", "get_executable", "subtarget")),
+        (Context, ("_lookup_global",)),
+    )
+    for name in names
+)
 #: Numba's passes for what no kernel contains: closures and comprehensions, ``with``, expressions of
 #: whole arrays, loops over tuples of several types, messages made at run time. Each pass costs time
 #: in each function even if it finds nothing, all of these a twelfth of a first call.
@@ -122,6 +133,7 @@ class _Code(JITCodeLibrary):
     """The code of a function, which some callees join before it is optimized, others after."""
 
     _late: list[binding.ModuleRef]  # which are optimized already
+    _longest = 300  # lines of LLVM's text of a callee that joins before (50 and 600 are as good)
 
     def _joins_late(self, library: JITCodeLibrary) -> bool:
         """Whether it is long; a short one may be inlined."""
@@ -129,7 +141,7 @@ class _Code(JITCodeLibrary):
         function = next((f for f in module.functions if not f.is_declaration), None)
         if function is None or any(b"alwaysinline" in names for names in function.attributes):
             return False
-        return str(function).count("\n") > _LONG
+        return str(function).count("\n") > self._longest
 
     def finalize(self) -> None:
         early, self._late = [], []
@@ -166,11 +178,23 @@ class _LinkedCode(_Code):
         self._shared_module = code
 
 
+class _InlineCode(_LinkedCode):
+    """The code of a function that is optimized where it is inlined."""
+
+    def _optimize_functions(self, module: binding.ModuleRef) -> None:
+        pass
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+
 class _EntryCode(_Code):
     """The entry point for Python to a function, and all that is called from there."""
 
+    _longest = 0
+
     def _joins_late(self, library: JITCodeLibrary) -> bool:
-        return library is not rtsys.library
+        return library is not rtsys.library and super()._joins_late(library)
 
     def _get_module_for_linking(self) -> binding.ModuleRef:
         """What is saved beside the machine code: names alone, as no function calls this one."""
@@ -181,12 +205,51 @@ class _EntryCode(_Code):
         return binding.parse_assembly(str(names))
 
 
+class _Operator(types.Function):
+    """An operator that finds its signature for given types once; Numba searches for each use."""
+
+    _found: dict[Any, Any]
+
+    def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
+        if args not in self._found:
+            self._found[args] = super().get_call_type(context, args, kws)
+        return self._found[args]
+
+
+class _Typing(Context):
+    """The view of Numba's table of types with `_Operator` for the operators of Python."""
+
+    _operators: dict[types.Function, _Operator] = {}
+
+    def _lookup_global(self, value: Any) -> Any:
+        found = super()._lookup_global(value)
+        if type(found) is not types.Function or getattr(value, "__module__", "") != "_operator":
+            return found
+        if found not in self._operators:  # a user's extension makes another `found`
+            known = self._operators[found] = object.__new__(_Operator)
+            vars(known).update(vars(found), _found={})
+        return self._operators[found]
+
+
+@cache
+def _typing_of(context: Context) -> _Typing:
+    """A shallow copy: the tables are Numba's own."""
+    view = copy(context)
+    view.__class__ = _Typing
+    return view
+
+
 class _LinkedCompiler(CompilerBase):
     """Numba's compiler with the passes that kernels need, and `_LinkedCode` for what it makes."""
 
+    def __init__(self, typing: Context, target: CPUContext, *state: Any) -> None:
+        typing = _typing_of(typing)
+        super().__init__(typing, target.subtarget(typing_context=typing), *state)
+
     def define_pipelines(self) -> list[Any]:
         codegen = self.state.targetctx.codegen()
-        self.state.library = _LinkedCode(codegen, self.state.func_id.func_qualname)
+        code = _InlineCode if self.state.flags.forceinline else _LinkedCode
+        self.state.library = code(codegen, self.state.func_id.func_qualname)
         self.state.library.enable_object_caching()
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
         if not self.state.func_id.modname.startswith("randla."):  # a user's, as of a model
@@ -294,6 +357,10 @@ def _cached_njit(function: Any, **options: Any) -> Any:
 kernel: Any = partial(_cached_njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 summing_kernel: Any = partial(kernel, fastmath={"reassoc", "contract"})
 fused_kernel: Any = partial(kernel, fastmath={"contract"})
-inline: Any = partial(_cached_njit, inline="always", error_model="numpy", no_cfunc_wrapper=True)
+inline: Any = partial(kernel, forceinline=True)
+summing_inline: Any = partial(summing_kernel, forceinline=True)
+expression: Any = partial(
+    _cached_njit, inline="always", error_model="numpy", no_cfunc_wrapper=True
+)
 unsaved_kernel: Any = partial(_njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 unsaved_inline: Any = partial(unsaved_kernel, forceinline=True)

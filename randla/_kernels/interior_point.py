@@ -27,7 +27,7 @@ a running maximum would not vectorize. Passes return the scalars of their part.
 
 from typing import Any, NamedTuple
 
-from randla._jit import inline, summing_kernel
+from randla._jit import summing_inline, summing_kernel
 from randla._kernels.panels import add_adjoint, add_adjoints, add_gram, add_multiple, fill, largest
 
 #: Lines of the state: r, a, s, u, v, q, 1/a, 1/s, e (A dx after the corrector), h, and the steps.
@@ -49,13 +49,13 @@ class Part(NamedTuple):
     G: Any  # (w, w), the lower triangle of A' diag(q) A
 
 
-@inline
+@summing_inline
 def _targets(mean, tau):
     """Products a v and s u of equal importance; their mean is about `mean`."""
     return mean * (2.0 * (1.0 - tau)) ** BALANCE, mean * (2.0 * tau) ** BALANCE
 
 
-@inline
+@summing_inline
 def _rows_of(part, k):
     """Rows of panel k: all but the last panel are full."""
     return min(part.panels.shape[2], part.n - k * part.panels.shape[2])

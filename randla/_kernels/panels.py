@@ -9,7 +9,7 @@ in the first- or second-level cache while a kernel processes it.
 
 import math
 
-from randla._jit import fused_kernel, inline, summing_kernel
+from randla._jit import fused_kernel, inline, summing_inline, summing_kernel
 
 #: Rows of a panel: its columns, 2 kB each, fill the first-level cache at d = 16.
 PANEL = 256
@@ -33,7 +33,7 @@ def largest(lanes):
     return lanes[0]
 
 
-@inline
+@summing_inline
 def add_multiple(P, factor, x, r):
     """``r += factor P'x`` for one panel P (w, B); x (w,), r (B,)."""
     for i in range(0, P.shape[0], 2):
@@ -42,7 +42,7 @@ def add_multiple(P, factor, x, r):
             r[t] += a * P[i, t] + b * P[i + 1, t]
 
 
-@inline
+@summing_inline
 def add_adjoint(P, z, g):
     """``g += P z`` for one panel; z (B,), zero beyond n, g (w,)."""
     for i in range(P.shape[0]):
@@ -52,7 +52,7 @@ def add_adjoint(P, z, g):
         g[i] += total
 
 
-@inline
+@summing_inline
 def add_adjoints(P, y, z, g):
     """``g[0] += P y`` and ``g[1] += P z``, which share their loads."""
     for i in range(P.shape[0]):

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inline, summing_kernel
+from randla._jit import summing_inline, summing_kernel
 from randla._kernels.panels import PANEL, add_adjoint, add_multiple, fill
 
 #: How `refit` and `walk` ended.
@@ -22,12 +22,12 @@ _STILL = 1e-13
 _REACH = 8.0
 
 
-@inline
+@summing_inline
 def _bound(side, tau):
     return tau if side > 0 else tau - 1.0
 
 
-@inline
+@summing_inline
 def _exchange(inverse, alpha, m):
     """Row m of B is replaced by a with alpha = B^-T a (Sherman and Morrison)."""
     d = alpha.size
@@ -38,7 +38,7 @@ def _exchange(inverse, alpha, m):
         inverse[i, m] = c
 
 
-@inline
+@summing_inline
 def _in_basis(panels, k, t, inverse, alpha):
     """Fill alpha = B^-T a for row t of panel k."""
     d = alpha.size
@@ -49,7 +49,7 @@ def _in_basis(panels, k, t, inverse, alpha):
             alpha[j] += a * inverse[i, j]
 
 
-@inline
+@summing_inline
 def _reach(p):
     total = 0.0
     for j in range(p.size):
@@ -144,7 +144,7 @@ def refit(panels, weight, r, side, basis, inverse, far, tau, most, step, order):
     return ENOUGH, most
 
 
-@inline
+@summing_inline
 def _first_uphill(times, order, count, q, weight, slope):
     """The row, and its time, up to which the weights |q| w of rows reached first exceed `slope`.
 
