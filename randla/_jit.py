@@ -58,7 +58,7 @@ from copy import copy
 from functools import cache, partial
 from hashlib import blake2b
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numba
 import numpy as np
@@ -69,6 +69,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager
 from numba.core.cpu import CPUContext
+from numba.core.datamodel import register_default
+from numba.core.datamodel.models import OpaqueModel
 from numba.core.runtime import rtsys
 from numba.core.typing import Context
 
@@ -156,9 +158,12 @@ class _Code(JITCodeLibrary):
         super().finalize()
 
     def _optimize_final_module(self) -> None:
-        super()._optimize_final_module()
+        self._optimize_early_module()
         for module in self._late:
             self._final_module.link_in(module, preserve=True)
+
+    def _optimize_early_module(self) -> None:
+        super()._optimize_final_module()
 
 
 class _LinkedCode(_Code):
@@ -184,7 +189,7 @@ class _InlineCode(_LinkedCode):
     def _optimize_functions(self, module: binding.ModuleRef) -> None:
         pass
 
-    def _optimize_final_module(self) -> None:
+    def _optimize_early_module(self) -> None:
         pass
 
 
@@ -216,10 +221,13 @@ class _Operator(types.Function):
         return self._found[args]
 
 
+register_default(_Operator)(OpaqueModel)  # nothing, as the type of any function
+
+
 class _Typing(Context):
     """The view of Numba's table of types with `_Operator` for the operators of Python."""
 
-    _operators: dict[types.Function, _Operator] = {}
+    _operators: ClassVar[dict[types.Function, _Operator]] = {}
 
     def _lookup_global(self, value: Any) -> Any:
         found = super()._lookup_global(value)
@@ -234,9 +242,9 @@ class _Typing(Context):
 @cache
 def _typing_of(context: Context) -> _Typing:
     """A shallow copy: the tables are Numba's own."""
-    view = copy(context)
+    view: Any = copy(context)
     view.__class__ = _Typing
-    return view
+    return cast(_Typing, view)
 
 
 class _LinkedCompiler(CompilerBase):
@@ -359,8 +367,6 @@ summing_kernel: Any = partial(kernel, fastmath={"reassoc", "contract"})
 fused_kernel: Any = partial(kernel, fastmath={"contract"})
 inline: Any = partial(kernel, forceinline=True)
 summing_inline: Any = partial(summing_kernel, forceinline=True)
-expression: Any = partial(
-    _cached_njit, inline="always", error_model="numpy", no_cfunc_wrapper=True
-)
+expression: Any = partial(_cached_njit, inline="always", error_model="numpy", no_cfunc_wrapper=True)
 unsaved_kernel: Any = partial(_njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 unsaved_inline: Any = partial(unsaved_kernel, forceinline=True)

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import numba
+import numpy as np
 import pytest
 from numba import config, types
 
 import randla
 from randla import __main__ as command_line, _first_calls, _jit
 from randla._first_calls import FAMILIES, calls
-from randla._jit import _NamedByKey, kernel, unsaved_kernel
+from randla._jit import _NamedByKey, kernel, unsaved_inline, unsaved_kernel
 from randla._results import Result
 
 pytestmark = pytest.mark.compiled
@@ -135,6 +136,18 @@ def test_a_kernel_that_kernels_call_has_no_machine_code_of_its_own(monkeypatch, 
         for f in (for_python, for_kernels)
     ]
     assert has_code == [True, not can_link]
+
+
+def test_a_long_kernel_is_reached_through_an_inlined_one():
+    lines = "".join(f"    x = math.sqrt(x + {k})\n    a[{k}] += x\n" for k in range(120))
+    scope = {"math": math}
+    exec(f"def long(x, a):\n{lines}    return x\n", scope)
+    long = unsaved_kernel(scope["long"])
+    short = unsaved_inline(lambda x, a: long(x, a) + 1.0)
+    outer = unsaved_kernel(lambda x, a: short(x, a) + short(2.0 * x, a))
+    a, b = np.zeros((2, 120))
+    assert outer(10.0, a) == outer.py_func(10.0, b)
+    np.testing.assert_array_equal(a, b)
 
 
 def test_functions_of_no_module_can_be_compiled():
