@@ -294,6 +294,8 @@ class _EntryCompiler(CompilerBase):
 
 def linked(function: FunctionType, **options: Any) -> Any:
     """``numba.njit`` for a function that only kernels call."""
+    # Without these two a function would take them from whichever function calls it first.
+    options = {"fastmath": False, "forceinline": False} | options
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     if _CAN_LINK:
         options["pipeline_class"] = _LinkedCompiler

@@ -15,7 +15,7 @@ from numba import config, types
 import randla
 from randla import __main__ as command_line, _first_calls, _jit
 from randla._first_calls import FAMILIES, calls
-from randla._jit import _NamedByKey, kernel, unsaved_inline, unsaved_kernel
+from randla._jit import _NamedByKey, kernel, summing_kernel, unsaved_inline, unsaved_kernel
 from randla._results import Result
 
 pytestmark = pytest.mark.compiled
@@ -138,6 +138,23 @@ def test_a_kernel_that_kernels_call_has_no_machine_code_of_its_own(monkeypatch, 
     assert has_code == [True, not can_link]
 
 
+def test_the_first_caller_leaves_the_options_of_a_kernel_alone():
+    @unsaved_kernel
+    def total(a):
+        s = 0.0
+        for x in a:
+            s += x
+        return s
+
+    outer = summing_kernel(lambda a: total(a) + total(a))
+    middle = unsaved_inline(lambda a: outer(a))
+    unsaved_kernel(lambda a: middle(a))(np.ones(3))
+    (code,) = total.get_overload.__self__.overloads.values()
+    text = str(code.library._get_module_for_linking())
+    assert "fadd" in text
+    assert not re.search("reassoc|alwaysinline", text)
+
+
 def test_a_long_kernel_is_reached_through_an_inlined_one():
     lines = "".join(f"    x = math.sqrt(x + {k})\n    a[{k}] += x\n" for k in range(120))
     scope = {"math": math}
@@ -146,6 +163,8 @@ def test_a_long_kernel_is_reached_through_an_inlined_one():
     short = unsaved_inline(lambda x, a: long(x, a) + 1.0)
     outer = unsaved_kernel(lambda x, a: short(x, a) + short(2.0 * x, a))
     a, b = np.zeros((2, 120))
+    for_kernels = long.get_overload.__self__
+    for_kernels.compile((types.float64, types.float64[::1]))  # with options of its own
     assert outer(10.0, a) == outer.py_func(10.0, b)
     np.testing.assert_array_equal(a, b)
 

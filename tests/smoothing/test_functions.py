@@ -4,7 +4,6 @@ import operator
 import random as python_random
 import re
 import types
-from functools import reduce
 
 import numba
 import numpy as np
@@ -251,6 +250,7 @@ def test_an_array_is_named_in_a_function_with_another_order():
 
 def test_functions_may_contain_what_no_kernel_of_the_library_does():
     """Such passes of Numba are left out for kernels only."""
+    combine = numba.njit(lambda function, a, b: function(a, b))
 
     def plain(t, x, y, theta):
         return -0.5 * (x - y) * (x - y)
@@ -263,7 +263,7 @@ def test_functions_may_contain_what_no_kernel_of_the_library_does():
         total = (np.ones(2) - 2.0 * np.ones(2))[0] * halves[0] - halves[1]
         for zero in literal_unroll((0, 0.0)):
             total += zero
-        return reduce(operator.add, (total, 0.0))
+        return combine(operator.add, total, 0.0)
 
     first, second = (
         particle_filter(
